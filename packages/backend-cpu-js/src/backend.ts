@@ -1,0 +1,179 @@
+// The reference backend: allocation, transfer and dispatch. The kernels are in the files beside it.
+import {
+  type Backend,
+  type BackendProvider,
+  type Capabilities,
+  DeviceError,
+  dtypes,
+  type Kernel,
+  type MemoryStats,
+  OutOfMemoryError,
+  type Storage,
+  ValueError,
+  type View,
+} from "@rondo/backend"
+import { runGather, runScatter } from "./gather.js"
+import { runMap } from "./map.js"
+import { runMatmul } from "./matmul.js"
+import { runReduce } from "./reduce.js"
+import { runScan } from "./scan.js"
+import { runSort } from "./sort.js"
+import { Block, blockOf, JsStorage, Pool } from "./storage.js"
+
+/** How `CpuJs` is set up. */
+export interface CpuJsOptions {
+  /** Most bytes that may be allocated at once; unlimited if left out. */
+  readonly memoryLimit?: number
+}
+
+// Typed arrays of every engine go this far; indices below 2^31 also keep V8 on its integer paths.
+const maxBufferBytes = 2 ** 31 - 8
+const idleBytes = 64 * 2 ** 20
+
+/**
+ * The reference backend: plain TypeScript on typed arrays, all dtypes, synchronous. It runs wherever JavaScript does, also
+ * under a content security policy without `unsafe-eval`, and it defines what every kernel means.
+ *
+ * @example
+ * ```ts
+ * const backend = new CpuJs()
+ * const storage = backend.alloc(8)
+ * backend.write(storage, new Float32Array([1, 2]))
+ * const view = { storage, dtype: "float32", shape: [2], strides: [1], offset: 0 } as const
+ * const x = e.input(0, "float32")
+ * backend.run({ kind: "map", exprs: [e.add(x, x)] }, [view], [view])
+ * new Float32Array(backend.readSync(storage, 0, 8)) // [2, 4]
+ * ```
+ */
+export class CpuJs implements Backend {
+  readonly name = "cpu-js"
+  readonly capabilities: Capabilities = {
+    dtypes,
+    syncRead: true,
+    hostMemory: true,
+    maxBufferBytes,
+    threads: 1,
+  }
+  private readonly memoryLimit: number
+  private readonly pool = new Pool(idleBytes)
+  private bytes = 0
+  private buffers = 0
+  private peakBytes = 0
+  private closed = false
+
+  constructor(options: CpuJsOptions = {}) {
+    this.memoryLimit = options.memoryLimit ?? Infinity
+  }
+
+  alloc(bytes: number): Storage {
+    this.checkOpen()
+    if (!Number.isInteger(bytes) || bytes < 0) {
+      throw new ValueError(`cpu-js: size of a buffer: got ${bytes} bytes, expected a whole number from 0`)
+    }
+    if (bytes > maxBufferBytes) this.outOfMemory(bytes, `one buffer holds at most ${maxBufferBytes}`)
+    if (this.bytes + bytes > this.memoryLimit) this.outOfMemory(bytes, `the limit is ${this.memoryLimit}`)
+    const storage = new JsStorage(bytes, this.pool.take(bytes) ?? this.fresh(bytes))
+    this.bytes += bytes
+    this.buffers++
+    if (this.bytes > this.peakBytes) this.peakBytes = this.bytes
+    return storage
+  }
+
+  private fresh(bytes: number): Block {
+    try {
+      return new Block(bytes)
+    } catch {
+      this.pool.clear()
+    }
+    try {
+      return new Block(bytes)
+    } catch {
+      return this.outOfMemory(bytes, "the JavaScript engine has no more")
+    }
+  }
+
+  private outOfMemory(bytes: number, why: string): never {
+    throw new OutOfMemoryError(
+      `cpu-js: out of memory: got a request for ${bytes} bytes with ${this.bytes} in use in ${this.buffers} buffers, ` +
+        `but ${why}; dispose tensors or use scope()`,
+    )
+  }
+
+  free(storage: Storage): void {
+    if (!(storage instanceof JsStorage)) throw new DeviceError("cpu-js: cannot free the storage of another device")
+    if (storage.block === null) return
+    this.pool.give(storage.block)
+    storage.block = null
+    this.bytes -= storage.bytes
+    this.buffers--
+  }
+
+  write(storage: Storage, data: ArrayBufferView, byteOffset = 0): void {
+    const { buffer } = blockOf(storage)
+    checkRange("write", storage, byteOffset, data.byteLength)
+    new Uint8Array(buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), byteOffset)
+  }
+
+  readSync(storage: Storage, byteOffset: number, byteLength: number): ArrayBuffer {
+    const { buffer } = blockOf(storage)
+    checkRange("read", storage, byteOffset, byteLength)
+    return buffer.slice(byteOffset, byteOffset + byteLength)
+  }
+
+  async read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
+    return this.readSync(storage, byteOffset, byteLength)
+  }
+
+  run(kernel: Kernel, inputs: readonly View[], outputs: readonly View[], scalars: readonly number[] = []): void {
+    this.checkOpen()
+    switch (kernel.kind) {
+      case "map":
+        return runMap(kernel, inputs, outputs, scalars)
+      case "reduce":
+        return runReduce(kernel, inputs, outputs[0], scalars)
+      case "matmul":
+        return runMatmul(kernel, inputs, outputs[0], scalars)
+      case "gather":
+        return runGather(kernel, inputs, outputs[0])
+      case "scatter":
+        return runScatter(kernel, inputs, outputs[0])
+      case "scan":
+        return runScan(kernel, inputs[0], outputs)
+      case "sort":
+        return runSort(kernel, inputs[0], outputs)
+      default:
+        return kernel satisfies never
+    }
+  }
+
+  async sync(): Promise<void> {
+    // Every kernel has finished when `run` returns.
+  }
+
+  memory(): MemoryStats {
+    return { bytes: this.bytes, buffers: this.buffers, peakBytes: this.peakBytes }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    this.pool.clear()
+  }
+
+  private checkOpen(): void {
+    if (this.closed) throw new DeviceError("cpu-js: the device is closed; open it again")
+  }
+}
+
+function checkRange(operation: string, storage: Storage, byteOffset: number, byteLength: number): void {
+  if (byteOffset >= 0 && byteLength >= 0 && byteOffset + byteLength <= storage.bytes) return
+  throw new ValueError(
+    `${operation}: bytes out of range: got ${byteOffset} to ${byteOffset + byteLength}, expected within 0 to ${storage.bytes}`,
+  )
+}
+
+/** Finds and opens the reference backend; it can be had everywhere. */
+export const cpuJs = (options: CpuJsOptions = {}): BackendProvider => ({
+  name: "cpu-js",
+  unavailable: async () => null,
+  open: async () => new CpuJs(options),
+})

@@ -1,0 +1,2 @@
+// Rondo's reference backend, `cpu-js`.
+export { CpuJs, cpuJs, type CpuJsOptions } from "./backend.js"

@@ -1,0 +1,124 @@
+// The kernels: the whole list of what a backend must be able to run, as plain data. Nothing here runs anything.
+import { computeDType, type DType } from "./dtype.js"
+import { e, type Expr } from "./expr.js"
+import { program } from "./render.js"
+
+/** Evaluates one expression an output for every element. All inputs and outputs have one shape (stride 0 broadcasts). */
+export interface MapKernel {
+  readonly kind: "map"
+  /** One expression an output, of the output's dtype; input and scalar numbers refer to the run's lists. */
+  readonly exprs: readonly Expr[]
+}
+
+export type ReduceOperator = "sum" | "prod" | "max" | "min" | "argmax" | "argmin" | "any" | "all"
+
+/**
+ * Reduces an expression over `dims`; the output keeps them with size 1. Sums and products of floats are carried in at least
+ * float32 with pairwise accuracy or better. max and min hand on NaN. argmax and argmin take one dim, write int32, return the
+ * first of equals, and a NaN wins. any and all read and write bool. An empty sum is 0, product 1, any false, all true.
+ */
+export interface ReduceKernel {
+  readonly kind: "reduce"
+  readonly op: ReduceOperator
+  readonly dims: readonly number[]
+  readonly expr: Expr
+}
+
+/**
+ * `out[..., M, N] = a[..., M, K] @ b[..., K, N]`, batch dims equal (stride 0 broadcasts). Inputs: a, b, then the bias of the
+ * output's shape if `bias`, then whatever the epilogue reads. `accumulate` adds to what the output holds. The epilogue sees
+ * the finished value as input 0 and the further inputs as 1, 2, ….
+ */
+export interface MatmulKernel {
+  readonly kind: "matmul"
+  readonly bias?: boolean
+  readonly accumulate?: boolean
+  readonly epilogue?: Expr
+}
+
+/**
+ * `out[i][j] = x[index[i][j]][j]` for dim 0 and so on (torch.gather). Inputs: x, index (int32 or int64). Indices outside
+ * `0 … size-1` raise an IndexError before anything is written, or, on a queueing device, at the next read.
+ */
+export interface GatherKernel {
+  readonly kind: "gather"
+  readonly dim: number
+}
+
+/**
+ * The reverse: `out[index[i][j]][j] = source[i][j]`, added or replaced, into what the output holds already. Inputs: index,
+ * source. Equal indices are added, or the last in row-major order is kept: the result does not depend on scheduling.
+ */
+export interface ScatterKernel {
+  readonly kind: "scatter"
+  readonly dim: number
+  readonly mode: "add" | "replace"
+}
+
+/** Running sum, product, maximum or minimum along `dim`; max and min write int32 positions (last of equals) as a second output. */
+export interface ScanKernel {
+  readonly kind: "scan"
+  readonly op: "sum" | "prod" | "max" | "min"
+  readonly dim: number
+  readonly reverse?: boolean
+}
+
+/** Sorts along the last dim, stably, NaN greatest. Outputs: values and int32 positions. */
+export interface SortKernel {
+  readonly kind: "sort"
+  readonly descending: boolean
+}
+
+/** Everything that can be run. The value itself is the key of whatever a backend compiles from it. */
+export type Kernel = MapKernel | ReduceKernel | MatmulKernel | GatherKernel | ScatterKernel | ScanKernel | SortKernel
+
+export const kernelKinds = [
+  "map",
+  "reduce",
+  "matmul",
+  "gather",
+  "scatter",
+  "scan",
+  "sort",
+] as const satisfies Kernel["kind"][]
+
+const keys = new WeakMap<Kernel, string>()
+
+/** A text that is equal for equal kernels: the key for caches of compiled code. */
+export function kernelKey(kernel: Kernel): string {
+  let key = keys.get(kernel)
+  if (key === undefined) keys.set(kernel, (key = makeKey(kernel)))
+  return key
+}
+
+function makeKey(kernel: Kernel): string {
+  switch (kernel.kind) {
+    case "map":
+      return `map ${program(kernel.exprs).key}`
+    case "reduce":
+      return `reduce ${kernel.op} ${kernel.dims.join(",")} ${program([kernel.expr]).key}`
+    case "matmul":
+      return `matmul ${kernel.bias ? "b" : ""}${kernel.accumulate ? "a" : ""} ${kernel.epilogue ? program([kernel.epilogue]).key : ""}`
+    case "gather":
+      return `gather ${kernel.dim}`
+    case "scatter":
+      return `scatter ${kernel.dim} ${kernel.mode}`
+    case "scan":
+      return `scan ${kernel.op} ${kernel.dim} ${kernel.reverse ? "reverse" : ""}`
+    case "sort":
+      return `sort ${kernel.descending ? "descending" : ""}`
+    default:
+      return kernel satisfies never
+  }
+}
+
+/** Kernel makers for what every package needs. */
+export const kernels = {
+  /** Copies input 0, converting it. */
+  copy: (from: DType, to: DType): MapKernel => ({ kind: "map", exprs: [e.cast(e.input(0, from), to)] }),
+  /** Fills with scalar 0. */
+  fill: (dtype: DType): MapKernel => ({
+    kind: "map",
+    exprs: [e.cast(e.scalar(0, computeDType(dtype)), dtype)],
+  }),
+}

@@ -1,0 +1,330 @@
+// Walking the graph backwards: which nodes to visit, in which order, where gradients add up. Knows no operation by name.
+import { DeviceError, GradientError, isFloat, shapeText, ShapeError } from "@rondo/backend"
+import { AccumulateNode, type Edge, edgeOf, type Meta, mode, type Node } from "./graph.js"
+import { onesLike } from "./creation.js"
+import { itemSync } from "./host.js"
+import { add } from "./ops/arithmetic.js"
+import { toDType } from "./ops/conversion.js"
+import { isnan } from "./ops/logic.js"
+import { reshape } from "./ops/movement.js"
+import { any, sum } from "./ops/reduce.js"
+import { keep } from "./scope.js"
+import type { Tensor } from "./tensor.js"
+
+/** How to go backwards. */
+export interface BackwardOptions {
+  /** Gradient of the root; may be left out for a root with one element. */
+  readonly gradient?: Tensor
+  /** Keep saved tensors, so that backward can pass again. Default: `createGraph`. */
+  readonly retainGraph?: boolean
+  /** Record backward itself, for second derivatives. */
+  readonly createGraph?: boolean
+}
+
+/**
+ * Adds d root / d leaf to `grad` of every leaf that requires gradients.
+ * Throws a GradientError if the root has no graph, has several elements and no `gradient`, or was passed already.
+ *
+ * @example
+ * ```ts
+ * const x = tensor([1, 2, 3], { requiresGrad: true })
+ * backward(x.square().sum())
+ * console.log(await x.grad!.tolist()) // [2, 4, 6]
+ * ```
+ */
+export function backward(root: Tensor, options: BackwardOptions = {}): void {
+  root.check("backward")
+  const edge = rootEdge("backward", root)
+  walk([edge], [rootGradient("backward", root, options.gradient)], options, null)
+}
+
+/** Options of {@link grad}. */
+export interface GradOptions {
+  readonly gradOutputs?: Tensor | readonly (Tensor | null)[]
+  readonly retainGraph?: boolean
+  readonly createGraph?: boolean
+  /** Give null for inputs that the outputs do not depend on, instead of throwing. */
+  readonly allowUnused?: boolean
+}
+
+/**
+ * Gradients of `outputs` with respect to `inputs`, without touching any `grad`.
+ * Throws a GradientError for inputs that were not used, unless `allowUnused`.
+ *
+ * @example
+ * ```ts
+ * const x = tensor(3, { requiresGrad: true })
+ * const [dy] = grad(x.pow(3), x, { createGraph: true })
+ * const [d2y] = grad(dy!, x) // 18
+ * ```
+ */
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options: GradOptions = {},
+): (Tensor | null)[] {
+  const roots = listOf(outputs)
+  const targets = listOf(inputs)
+  const given =
+    options.gradOutputs === undefined ? [] : listOf(options.gradOutputs as Tensor | readonly (Tensor | null)[])
+  const edges = roots.map((root) => rootEdge("grad", root))
+  const seeds = roots.map((root, i) => rootGradient("grad", root, given[i] ?? undefined))
+  const captures = targets.map((x, i) => {
+    const edge = edgeOf(x)
+    if (!edge) throw new GradientError(`grad: input ${i} does not require gradients`)
+    return edge
+  })
+  const found = walk(edges, seeds, options, captures)
+  found.forEach((g, i) => {
+    if (g === null && !options.allowUnused) {
+      throw new GradientError(
+        `grad: input ${i} of shape ${shapeText(targets[i].shape)} was not used for the outputs; set allowUnused to get null`,
+      )
+    }
+  })
+  return found
+}
+
+const listOf = <T>(x: T | readonly T[]): readonly T[] => (Array.isArray(x) ? (x as readonly T[]) : [x as T])
+
+function rootEdge(name: string, root: Tensor): Edge {
+  const edge = edgeOf(root)
+  if (edge) return edge
+  throw new GradientError(
+    `${name}: the tensor has no graph: nothing it was made of requires gradients, or it was made under noGrad`,
+  )
+}
+
+function rootGradient(name: string, root: Tensor, gradient: Tensor | undefined): Tensor {
+  if (!gradient) {
+    if (root.shape.some((size) => size !== 1)) {
+      throw new GradientError(
+        `${name}: a gradient can be left out only for one element, got shape ${shapeText(root.shape)}; reduce it, or pass its gradient`,
+      )
+    }
+    return onesLike(root)
+  }
+  if (gradient.shape.length !== root.ndim || gradient.shape.some((size, d) => size !== root.shape[d])) {
+    throw new ShapeError(`${name}: gradient is ${shapeText(gradient.shape)}, the tensor ${shapeText(root.shape)}`)
+  }
+  return gradient
+}
+
+/** A gradient on its way, and whether only the engine holds it, so that it may be added to in place. */
+interface Pending {
+  value: Tensor
+  owned: boolean
+}
+
+interface Walk {
+  /** How many edges of nodes still to visit lead to each node. */
+  readonly waiting: Map<Node, number>
+  readonly pending: Map<Node, (Pending | null)[]>
+  /** Nodes worth visiting: all, or those from which an input asked for can be reached. */
+  readonly wanted: Set<Node> | null
+  readonly captures: Map<Node, Set<number>>
+  readonly captured: Map<Node, Map<number, Tensor>>
+  readonly release: boolean
+}
+
+function walk(
+  roots: readonly Edge[],
+  seeds: readonly Tensor[],
+  options: GradOptions,
+  targets: readonly Edge[] | null,
+): (Tensor | null)[] {
+  const captures = new Map<Node, Set<number>>()
+  for (const { node, index } of targets ?? []) captures.set(node, (captures.get(node) ?? new Set()).add(index))
+  const { waiting, order } = survey(roots.map((edge) => edge.node))
+  const state: Walk = {
+    waiting,
+    pending: new Map(),
+    wanted: targets && reaching(order, captures),
+    captures,
+    captured: new Map(),
+    release: !(options.retainGraph ?? options.createGraph ?? false),
+  }
+  const before = mode.record
+  mode.record = options.createGraph ?? false
+  try {
+    roots.forEach((edge, i) => receive(state, edge, seeds[i]))
+    visitAll(state, roots)
+  } finally {
+    mode.record = before
+  }
+  return (targets ?? []).map(({ node, index }) => state.captured.get(node)?.get(index) ?? null)
+}
+
+/** Counts the edges to each node that the roots reach, with a stack of its own: graphs are deeper than the call stack. */
+function survey(roots: readonly Node[]): { waiting: Map<Node, number>; order: Node[] } {
+  const waiting = new Map<Node, number>()
+  const order: Node[] = []
+  const stack: Node[] = []
+  const meet = (node: Node): void => {
+    if (waiting.has(node)) return
+    waiting.set(node, 0)
+    stack.push(node)
+    order.push(node)
+  }
+  roots.forEach(meet)
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    for (const edge of node.edges) {
+      if (!edge) continue
+      meet(edge.node)
+      waiting.set(edge.node, (waiting.get(edge.node) as number) + 1)
+    }
+  }
+  return { waiting, order }
+}
+
+/** The nodes from which a captured one can be reached. Nodes are older than those that use them: old ones come first. */
+function reaching(nodes: Node[], captures: ReadonlyMap<Node, unknown>): Set<Node> {
+  const wanted = new Set<Node>()
+  // Leaves' nodes may be younger than their users, so they are looked at before everything else.
+  const byAge = [...nodes].sort(
+    (a, b) => Number(b.edges.length === 0) - Number(a.edges.length === 0) || a.order - b.order,
+  )
+  for (const node of byAge) {
+    if (captures.has(node) || node.edges.some((edge) => edge && wanted.has(edge.node))) wanted.add(node)
+  }
+  return wanted
+}
+
+function receive(state: Walk, { node, index }: Edge, g: Tensor, owned = false): void {
+  const slots = state.pending.get(node) ?? []
+  state.pending.set(node, slots)
+  const slot = slots[index]
+  if (!slot) slots[index] = { value: g, owned }
+  else if (slot.owned && !mode.record) slot.value = (add.op.inPlace as (x: Tensor, y: Tensor) => Tensor)(slot.value, g)
+  else slots[index] = { value: add(slot.value, g), owned: true }
+}
+
+function visitAll(state: Walk, roots: readonly Edge[]): void {
+  const ready = new Heap()
+  const queued = new Set<Node>()
+  const offer = (node: Node): void => {
+    if (queued.has(node) || state.waiting.get(node) !== 0) return
+    queued.add(node)
+    ready.push(node)
+  }
+  roots.forEach((edge) => offer(edge.node))
+  for (let node = ready.pop(); node; node = ready.pop()) {
+    visit(state, node)
+    for (const edge of node.edges) {
+      if (!edge) continue
+      state.waiting.set(edge.node, (state.waiting.get(edge.node) as number) - 1)
+      offer(edge.node)
+    }
+  }
+}
+
+function visit(state: Walk, node: Node): void {
+  const slots = state.pending.get(node) ?? []
+  state.pending.delete(node)
+  const grads = node.outputs.map((_, i) => slots[i]?.value ?? null)
+  if (grads.every((g) => g === null)) return
+  runHooks(node, grads)
+  const captured = state.captures.get(node)
+  if (captured)
+    state.captured.set(node, new Map([...captured].flatMap((i) => (grads[i] ? [[i, grads[i] as Tensor]] : []))))
+  if (node instanceof AccumulateNode) {
+    if (!state.wanted && grads[0])
+      accumulate(node.leaf, grads[0], slots[0]?.owned === true && slots[0].value === grads[0])
+    return
+  }
+  if (state.wanted && !node.edges.some((edge) => edge && state.wanted?.has(edge.node))) return
+  if (node.saved) node.saved.needs = node.edges.map((edge) => edge !== null && (state.wanted?.has(edge.node) ?? true))
+  const results = node.apply(grads)
+  const { saved } = node
+  node.edges.forEach((edge, i) => {
+    const g = results[i]
+    if (!edge || !g || (state.wanted && !state.wanted.has(edge.node))) return
+    const fitted = fit(g, node.inputs[i] as Meta)
+    if (node.stack) checkNaN(node, fitted)
+    receive(state, edge, fitted, isFresh(fitted, grads, results, saved))
+  })
+  if (state.release) node.release()
+}
+
+// A result that nobody else can hold may be kept, or added to in place. Whatever is one of the incoming gradients, is
+// returned twice, shares memory or was saved may be held elsewhere.
+function isFresh(
+  g: Tensor,
+  grads: readonly (Tensor | null)[],
+  results: readonly unknown[],
+  saved: Node["saved"],
+): boolean {
+  if (mode.record || g.handle.owners !== 1 || !g.isContiguous()) return false
+  return !grads.includes(g) && results.indexOf(g) === results.lastIndexOf(g) && !saved?.has(g)
+}
+
+function runHooks(node: Node, grads: (Tensor | null)[]): void {
+  if (!node.hooks && !node.retained) return
+  grads.forEach((g, i) => {
+    if (!g) return
+    for (const hook of node.hooks?.get(i) ?? []) grads[i] = hook(grads[i] as Tensor) ?? grads[i]
+    node.retained?.get(i)?.(keep(grads[i] as Tensor))
+  })
+}
+
+function accumulate(leaf: Tensor, g: Tensor, owned: boolean): void {
+  if (leaf.disposed) return
+  if (leaf.grad === null) leaf.grad = keep(owned || mode.record ? g : g.clone())
+  else if (mode.record) leaf.grad = keep(add(leaf.grad, g))
+  else (add.op.inPlace as (x: Tensor, y: Tensor) => Tensor)(leaf.grad, g)
+}
+
+/** Undoes broadcasting and promotion: sums over stretched dims and casts back. The one place where that happens. */
+function fit(g: Tensor, to: Meta): Tensor {
+  let out = g
+  const lead = out.ndim - to.shape.length
+  const dims: number[] = []
+  for (let d = 0; d < out.ndim; d++) if (d < lead || (to.shape[d - lead] === 1 && out.shape[d] !== 1)) dims.push(d)
+  if (dims.length > 0) out = reshape(sum(out, dims, { keepdim: true }), to.shape)
+  else if (lead < 0 || out.shape.some((size, d) => size !== to.shape[d])) {
+    throw new ShapeError(
+      `backward: a gradient of shape ${shapeText(g.shape)} does not fit an operand of shape ${shapeText(to.shape)}`,
+    )
+  }
+  return out.dtype === to.dtype || !isFloat(to.dtype) ? out : toDType(out, to.dtype)
+}
+
+function checkNaN(node: Node, g: Tensor): void {
+  if (!g.device.backend.readSync)
+    throw new DeviceError(`detectAnomaly: needs a device with synchronous reads, ${g.device.name} has none`)
+  const before = mode.record
+  mode.record = false
+  const bad = itemSync(any(isnan(g)))
+  mode.record = before
+  if (bad) throw new GradientError(`backward: ${node.name} produced a NaN; its forward was called here:\n${node.stack}`)
+}
+
+/** The youngest node first, as PyTorch's engine takes them. A binary heap. */
+class Heap {
+  private readonly nodes: Node[] = []
+  push(node: Node): void {
+    const { nodes } = this
+    let i = nodes.push(node) - 1
+    while (i > 0) {
+      const parent = (i - 1) >> 1
+      if (nodes[parent].order >= nodes[i].order) break
+      ;[nodes[parent], nodes[i]] = [nodes[i], nodes[parent]]
+      i = parent
+    }
+  }
+  pop(): Node | undefined {
+    const { nodes } = this
+    const top = nodes[0]
+    const last = nodes.pop()
+    if (nodes.length === 0 || !last) return top
+    nodes[0] = last
+    for (let i = 0; ;) {
+      const left = 2 * i + 1
+      if (left >= nodes.length) return top
+      const child = left + 1 < nodes.length && nodes[left + 1].order > nodes[left].order ? left + 1 : left
+      if (nodes[i].order >= nodes[child].order) return top
+      ;[nodes[i], nodes[child]] = [nodes[child], nodes[i]]
+      i = child
+    }
+  }
+}

@@ -1,0 +1,260 @@
+// Making tensors: from host data, filled, counted, and in the likeness of others.
+import {
+  byteSize,
+  type DType,
+  DTypeError,
+  hostArray,
+  type HostArray,
+  isFloat,
+  kernels,
+  shapeText,
+  ShapeError,
+  sizeOf,
+  ValueError,
+} from "@rondo/backend"
+import { execute } from "./apply.js"
+import { defaultDType } from "./defaults.js"
+import { checkDeviceDType, currentDevice, Device } from "./device.js"
+import { encode, type Nested, upload } from "./host.js"
+import { readSizes, type Sizes } from "./op.js"
+import { emptyTensor, Tensor } from "./tensor.js"
+
+/** Where and as what a new tensor is made. */
+export interface TensorOptions {
+  /** Default: float32 (see setDefaultDType) for numbers, bool for booleans, int64 for bigints, the array's own for typed arrays. */
+  readonly dtype?: DType
+  /** Default: the device given to `use`. */
+  readonly device?: Device
+  readonly requiresGrad?: boolean
+}
+
+type SizesAndOptions =
+  readonly number[] | readonly [...number[], TensorOptions] | readonly [readonly number[], TensorOptions?]
+
+function split(name: string, args: SizesAndOptions): { shape: number[]; options: TensorOptions } {
+  const last = args[args.length - 1]
+  const hasOptions = typeof last === "object" && last !== null && !Array.isArray(last)
+  const shape = readSizes(name, (hasOptions ? args.slice(0, -1) : args.filter((x) => x !== undefined)) as Sizes)
+  if (shape.some((size) => size < 0))
+    throw new ShapeError(`${name}: sizes must not be negative, got ${shapeText(shape)}`)
+  return { shape, options: hasOptions ? (last as TensorOptions) : {} }
+}
+
+function finish(x: Tensor, options: TensorOptions): Tensor {
+  return options.requiresGrad ? x.requiresGrad_() : x
+}
+
+function checkDevice(name: string, device: unknown): Device {
+  if (device === undefined) return currentDevice()
+  if (device instanceof Device) return device
+  throw new ValueError(`${name}: device must be a Device, got ${typeof device}; open one with await device("…")`)
+}
+
+const typedDTypes = new Map<unknown, DType>([
+  [Float32Array, "float32"],
+  [Float64Array, "float64"],
+  [Int32Array, "int32"],
+  [BigInt64Array, "int64"],
+  [Uint8Array, "uint8"],
+  [Uint8ClampedArray, "uint8"],
+])
+
+/** What {@link tensor} accepts: a value, nested arrays of one shape, or a typed array. */
+export type TensorData = Nested | readonly TensorData[] | ArrayBufferView
+
+/**
+ * Makes a tensor from a value, nested arrays or a typed array, copying it.
+ * Numbers become float32, whole or not: in JavaScript 1 and 1.0 are the same; ask for integers with `{ dtype: "int32" }`.
+ * Throws a ShapeError for ragged arrays and a DTypeError for unknown dtypes.
+ *
+ * @example
+ * ```ts
+ * const x = tensor([[1, 2, 3], [4, 5, 6]]) // [2, 3], float32
+ * const labels = tensor([1, 0], { dtype: "int32" })
+ * ```
+ */
+export function tensor(values: TensorData, options: TensorOptions = {}): Tensor {
+  if (values instanceof Tensor) throw new ValueError("tensor: got a tensor; copy it with clone().detach()")
+  const device = checkDevice("tensor", options.device)
+  if (ArrayBuffer.isView(values)) return finish(fromTyped(values, options, device), options)
+  const shape = shapeOf(values)
+  const flat: (number | boolean | bigint)[] = []
+  collect(values, shape, 0, flat)
+  const dtype = options.dtype ?? inferDType(flat)
+  return finish(upload(device, encode(flat, dtype), shape, dtype), options)
+}
+
+function fromTyped(values: ArrayBufferView, options: TensorOptions, device: Device): Tensor {
+  const own = typedDTypes.get(values.constructor)
+  if (!own && options.dtype === undefined && !("length" in values))
+    throw new DTypeError("tensor: a DataView has no elements; pass a typed array")
+  const list = values as unknown as ArrayLike<number>
+  const dtype = options.dtype ?? own ?? defaultDType()
+  const array = dtype === own && !(values instanceof Uint8ClampedArray) ? (values as HostArray) : encode(list, dtype)
+  return upload(device, array, [list.length], dtype)
+}
+
+function shapeOf(values: TensorData): number[] {
+  const shape: number[] = []
+  for (let level: unknown = values; Array.isArray(level); level = level[0]) shape.push(level.length)
+  return shape
+}
+
+function collect(value: unknown, shape: readonly number[], d: number, into: (number | boolean | bigint)[]): void {
+  if (Array.isArray(value)) {
+    if (d >= shape.length || value.length !== shape[d]) {
+      throw new ShapeError(
+        `tensor: the arrays are ragged: expected ${d < shape.length ? shape[d] : "a number"} at depth ${d}, got ${value.length} elements`,
+      )
+    }
+    for (const inner of value) collect(inner, shape, d + 1, into)
+    return
+  }
+  if (d < shape.length)
+    throw new ShapeError(
+      `tensor: the arrays are ragged: expected ${shape[d]} elements at depth ${d}, got ${String(value)}`,
+    )
+  if (typeof value !== "number" && typeof value !== "boolean" && typeof value !== "bigint") {
+    throw new ValueError(
+      `tensor: elements must be numbers, booleans or bigints, got ${value === null ? "null" : typeof value}`,
+    )
+  }
+  into.push(value)
+}
+
+function inferDType(flat: readonly (number | boolean | bigint)[]): DType {
+  if (flat.length === 0) return defaultDType()
+  if (flat.every((x) => typeof x === "boolean")) return "bool"
+  if (flat.every((x) => typeof x === "bigint")) return "int64"
+  return defaultDType()
+}
+
+function filled(name: string, shape: readonly number[], value: number, dtype: DType, options: TensorOptions): Tensor {
+  const device = checkDevice(name, options.device)
+  checkDeviceDType(name, device, dtype)
+  const out = emptyTensor(device, shape, dtype)
+  if (sizeOf(shape) === 0) return finish(out, options)
+  execute(kernels.fill(dtype), [], [out], [value])
+  return finish(out, options)
+}
+
+/** Zeros. Sizes are positional, or one array. */
+export function zeros(...args: SizesAndOptions): Tensor {
+  const { shape, options } = split("zeros", args)
+  return filled("zeros", shape, 0, options.dtype ?? defaultDType(), options)
+}
+/** Ones. */
+export function ones(...args: SizesAndOptions): Tensor {
+  const { shape, options } = split("ones", args)
+  return filled("ones", shape, 1, options.dtype ?? defaultDType(), options)
+}
+/** Memory with whatever it holds. */
+export function empty(...args: SizesAndOptions): Tensor {
+  const { shape, options } = split("empty", args)
+  const device = checkDevice("empty", options.device)
+  const dtype = options.dtype ?? defaultDType()
+  checkDeviceDType("empty", device, dtype)
+  return finish(emptyTensor(device, shape, dtype), options)
+}
+/** `shape` filled with `value`; booleans give bool, numbers the default float dtype. */
+export function full(shape: readonly number[], value: number | boolean, options: TensorOptions = {}): Tensor {
+  const sizes = split("full", [shape]).shape
+  const dtype = options.dtype ?? (typeof value === "boolean" ? "bool" : defaultDType())
+  return filled("full", sizes, Number(value), dtype, options)
+}
+
+const like = (x: Tensor, options: TensorOptions): TensorOptions & { readonly dtype: DType } => ({
+  dtype: x.dtype,
+  device: x.device,
+  ...options,
+})
+/** Zeros with the shape, dtype and device of `x`. */
+export const zerosLike = (x: Tensor, options: TensorOptions = {}): Tensor => zeros(x.shape, like(x, options))
+/** Ones with the shape, dtype and device of `x`. */
+export const onesLike = (x: Tensor, options: TensorOptions = {}): Tensor => ones(x.shape, like(x, options))
+/** Uninitialised, with the shape, dtype and device of `x`. */
+export const emptyLike = (x: Tensor, options: TensorOptions = {}): Tensor => empty(x.shape, like(x, options))
+/** Filled with `value`, with the shape, dtype and device of `x`. */
+export const fullLike = (x: Tensor, value: number, options: TensorOptions = {}): Tensor =>
+  full(x.shape, value, like(x, options))
+
+/**
+ * `start`, `start + step`, … below `end`. Whole numbers give int32 (PyTorch: int64), others the default float dtype.
+ *
+ * @example
+ * ```ts
+ * arange(6) // 0 1 2 3 4 5, int32
+ * arange(0, 1, 0.25) // 0 0.25 0.5 0.75, float32
+ * ```
+ */
+export function arange(...args: readonly number[] | readonly [...number[], TensorOptions]): Tensor {
+  const last = args[args.length - 1]
+  const options = (typeof last === "object" ? last : {}) as TensorOptions
+  const numbers = (args as readonly unknown[]).filter((x): x is number => typeof x === "number")
+  const [start, end, step] = numbers.length === 1 ? [0, numbers[0], 1] : [numbers[0], numbers[1], numbers[2] ?? 1]
+  const count = Math.ceil((end - start) / step)
+  if (!Number.isFinite(count) || step === 0)
+    throw new ValueError(`arange: needs finite numbers and a step: got ${numbers.join(", ")}`)
+  if (count < 0) throw new ValueError(`arange: step ${step} does not lead from ${start} to ${end}`)
+  const dtype = options.dtype ?? (numbers.every(Number.isInteger) ? "int32" : defaultDType())
+  const values = Float64Array.from({ length: count }, (_, i) => start + i * step)
+  return finish(upload(checkDevice("arange", options.device), encode(values, dtype), [count], dtype), options)
+}
+
+/** `steps` numbers from `start` to `end`, both included. */
+export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  if (!Number.isInteger(steps) || steps < 0)
+    throw new ValueError(`linspace: steps must be a whole number, got ${steps}`)
+  const dtype = options.dtype ?? defaultDType()
+  // As PyTorch: from both ends towards the middle, each product rounded in the dtype.
+  const round = dtype === "float64" || !isFloat(dtype) ? (x: number) => x : Math.fround
+  const step = steps > 1 ? round((end - start) / (steps - 1)) : 0
+  const at = (i: number) =>
+    i < steps / 2 ? round(start + round(step * i)) : round(end - round(step * (steps - 1 - i)))
+  const values = Float64Array.from({ length: steps }, (_, i) => (steps === 1 ? start : at(i)))
+  return finish(upload(checkDevice("linspace", options.device), encode(values, dtype), [steps], dtype), options)
+}
+
+/** `base` to the powers from `start` to `end`. */
+export function logspace(start: number, end: number, steps: number, base = 10, options: TensorOptions = {}): Tensor {
+  const exponents = linspace(start, end, steps, {
+    ...options,
+    dtype: "float64",
+    requiresGrad: false,
+    device: checkDevice("logspace", options.device),
+  })
+  return finish(
+    exponents
+      .mul(Math.log(base))
+      .exp()
+      .to(options.dtype ?? defaultDType()),
+    options,
+  )
+}
+
+/** Ones on the main diagonal of an n x m matrix. */
+export function eye(n: number, ...rest: readonly [number?, TensorOptions?] | readonly [TensorOptions?]): Tensor {
+  const m = typeof rest[0] === "number" ? rest[0] : n
+  const options = (rest.find((x) => typeof x === "object") ?? {}) as TensorOptions
+  const { shape } = split("eye", [n, m])
+  const dtype = options.dtype ?? defaultDType()
+  const one = encode([1], dtype)[0]
+  const values = hostArray(dtype, n * m)
+  for (let i = 0; i < Math.min(n, m); i++) values[i * m + i] = one as never
+  return finish(upload(checkDevice("eye", options.device), values, shape, dtype), options)
+}
+
+/** A tensor over bytes in row-major order, as a file or another library has them. */
+export function fromBytes(
+  bytes: Uint8Array,
+  shape: readonly number[],
+  dtype: DType,
+  options: TensorOptions = {},
+): Tensor {
+  if (bytes.byteLength !== sizeOf(shape) * byteSize(dtype)) {
+    throw new ShapeError(`fromBytes: ${bytes.byteLength} bytes do not fill ${shapeText(shape)} of ${dtype}`)
+  }
+  const values = hostArray(dtype, sizeOf(shape))
+  new Uint8Array(values.buffer).set(bytes)
+  return finish(upload(checkDevice("fromBytes", options.device), values, shape, dtype), options)
+}

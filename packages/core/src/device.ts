@@ -1,0 +1,49 @@
+// A device is an opened backend under a name; one of them is the default. Core knows no backend by name.
+import { type Backend, DeviceError, type DType, DTypeError } from "@rondo/backend"
+
+/** An opened backend. Tensors on different devices cannot meet in one operation. */
+export class Device {
+  readonly backend: Backend
+  constructor(backend: Backend) {
+    this.backend = backend
+  }
+  get name(): string {
+    return this.backend.name
+  }
+  toString(): string {
+    return this.name
+  }
+}
+
+let current: Device | null = null
+
+/**
+ * Makes `device` the one on which tensors are created unless they ask for another. A backend may be given directly.
+ * Returns the device.
+ *
+ * @example
+ * ```ts
+ * import { CpuJs } from "@rondo/backend-cpu-js"
+ * const cpu = use(new CpuJs())
+ * ```
+ */
+export function use(device: Device | Backend): Device {
+  current = device instanceof Device ? device : new Device(device)
+  return current
+}
+
+/** The default device. Throws a DeviceError if none was opened yet. */
+export function currentDevice(): Device {
+  if (current) return current
+  throw new DeviceError('device: no device is open: call `await device("auto")` from "rondo", or `use(backend)`, first')
+}
+
+/** True once a default device exists. */
+export const hasDevice = (): boolean => current !== null
+
+/** Throws a DTypeError unless `device` can hold `dtype`. */
+export function checkDeviceDType(operation: string, device: Device, dtype: DType): void {
+  const { dtypes } = device.backend.capabilities
+  if (dtypes.includes(dtype)) return
+  throw new DTypeError(`${operation}: ${device.name} has no ${dtype}: it has ${dtypes.join(", ")}`)
+}

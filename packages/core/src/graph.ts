@@ -1,0 +1,273 @@
+// The autograd graph as data: nodes, edges, saved tensors, and the switch that says whether operations are recorded.
+// Walking the graph is autograd.ts's work; which operations exist is not known here.
+import { type DType, GradientError, isFloat, shapeText, ValueError } from "@rondo/backend"
+import type { Device } from "./device.js"
+import type { Tensor } from "./tensor.js"
+
+/** Receives the complete gradient of a tensor; a returned tensor replaces it. */
+export type GradHook = (grad: Tensor) => Tensor | void
+
+/** Takes a hook off again. */
+export interface RemovableHook {
+  remove(): void
+}
+
+/** A tensor, or a number that was written in its place. */
+export type Operand = Tensor | number
+
+/** What the engine must know of a tensor whose data it does not hold. */
+export interface Meta {
+  readonly shape: readonly number[]
+  readonly dtype: DType
+  readonly device: Device
+}
+
+/** Where a gradient goes: output `index` of `node`. */
+export interface Edge {
+  readonly node: Node
+  readonly index: number
+}
+
+/** Gradients of the outputs in (null where nothing arrived), gradients of the inputs out (null for none). */
+export type Rule = (grads: readonly (Tensor | null)[], saved: Saved) => (Tensor | null | undefined)[]
+
+/** Names of what backward needs: inputs 0, 1, 2 and the first output. */
+export type Kept = "x" | "y" | "z" | "out"
+
+let sequence = 0
+
+/** One recorded operation. */
+export class Node {
+  /** As in PyTorch's printing: `TanhBackward0`. */
+  readonly name: string
+  /** Where the gradient of each input goes; null for inputs that need none. */
+  readonly edges: readonly (Edge | null)[]
+  readonly inputs: readonly (Meta | null)[]
+  readonly outputs: readonly Meta[]
+  /** Creation order: of the nodes that are ready, the engine takes the latest, as PyTorch does. */
+  readonly order = sequence++
+  /** Where the operation was called; recorded in anomaly mode. */
+  readonly stack: string | undefined
+  saved: Saved | null
+  hooks: Map<number, Set<GradHook>> | null = null
+  retained: Map<number, (grad: Tensor) => void> | null = null
+  private readonly rule: Rule
+
+  constructor(
+    name: string,
+    edges: readonly (Edge | null)[],
+    inputs: readonly (Meta | null)[],
+    outputs: readonly Meta[],
+    rule: Rule,
+    saved: Saved,
+  ) {
+    this.name = name
+    this.edges = edges
+    this.inputs = inputs
+    this.outputs = outputs
+    this.rule = rule
+    this.saved = saved
+    this.stack = mode.anomaly ? new Error("forward").stack : undefined
+  }
+
+  /** Applies the rule. Throws a GradientError if what it needs was freed by an earlier backward. */
+  apply(grads: readonly (Tensor | null)[]): (Tensor | null | undefined)[] {
+    if (!this.saved) {
+      throw new GradientError(
+        `backward: ${this.name} was already passed and its saved tensors are freed; call backward({ retainGraph: true }) the first time`,
+      )
+    }
+    return this.rule(grads, this.saved)
+  }
+  /** Drops the saved tensors, if there are any: a node that keeps none can be passed again. */
+  release(): void {
+    if (this.saved?.holds) this.saved = null
+  }
+  addHook(index: number, hook: GradHook): RemovableHook {
+    const map = (this.hooks ??= new Map())
+    const set = map.get(index) ?? new Set()
+    map.set(index, set.add(hook))
+    return { remove: () => void set.delete(hook) }
+  }
+  retain(index: number, store: (grad: Tensor) => void): void {
+    ;(this.retained ??= new Map()).set(index, store)
+  }
+}
+
+/** The end of every path: a leaf that collects its gradient. The engine stores it; the rule is never called. */
+export class AccumulateNode extends Node {
+  readonly leaf: Tensor
+  constructor(leaf: Tensor) {
+    super("AccumulateGrad", [], [], [leaf], () => [], new Saved("AccumulateGrad", [], [], null))
+    this.leaf = leaf
+  }
+}
+
+/** The tensors that one node keeps for backward, checked against in-place changes when they are used. */
+export class Saved {
+  /** Whether each input's gradient is wanted, so that rules can leave out work. */
+  needs: readonly boolean[] = []
+  readonly params: readonly number[]
+  readonly shapes: readonly (readonly number[])[]
+  private readonly op: string
+  private readonly values: (Operand | null)[]
+  private readonly versions: number[]
+
+  /** `values` are x, y, z (null where not kept); `out` the first output or null. */
+  constructor(
+    op: string,
+    values: readonly (Operand | null)[],
+    shapes: readonly (readonly number[])[],
+    out: Tensor | null,
+    params: readonly number[] = [],
+  ) {
+    this.op = op
+    this.values = [values[0] ?? null, values[1] ?? null, values[2] ?? null, out]
+    this.versions = this.values.map(versionOf)
+    this.shapes = shapes
+    this.params = params
+  }
+  get holds(): boolean {
+    return this.values.some((value) => value !== null && typeof value !== "number")
+  }
+  get x(): Tensor {
+    return this.take(0) as Tensor
+  }
+  get y(): Tensor {
+    return this.take(1) as Tensor
+  }
+  get z(): Tensor {
+    return this.take(2) as Tensor
+  }
+  get out(): Tensor {
+    return this.take(3) as Tensor
+  }
+  /** For in-place operations, whose result exists only after the inputs were saved. */
+  keepOut(out: Tensor): void {
+    this.values[3] = out
+    this.versions[3] = out.handle.version
+  }
+  has(value: Tensor): boolean {
+    return this.values.includes(value)
+  }
+  private take(i: number): Operand {
+    const value = this.values[i]
+    if (value === null)
+      throw new GradientError(`${this.op}: its gradient reads operand ${i}, which its row does not keep`)
+    if (typeof value === "number") return value
+    value.check(`${this.op} (backward)`)
+    if (value.handle.version !== this.versions[i]) {
+      const what = `a saved ${value.dtype} tensor of shape ${shapeText(value.shape)}`
+      throw new GradientError(
+        `${this.op}: ${what} was changed in place after the forward pass: it is at version ${value.handle.version}, expected ${this.versions[i]}; use the out-of-place form, or clone it before`,
+      )
+    }
+    return value
+  }
+}
+
+const versionOf = (value: Operand | null): number =>
+  value === null || typeof value === "number" ? 0 : value.handle.version
+
+/** Switches of the recorder. */
+export const mode = { record: true, anomaly: false }
+
+function within<T>(name: string, key: keyof typeof mode, value: boolean, body: () => T): T {
+  const before = mode[key]
+  mode[key] = value
+  let result: T
+  try {
+    result = body()
+  } finally {
+    mode[key] = before
+  }
+  if (result instanceof Promise) {
+    // Waiting would leave the switch thrown for whatever else runs meanwhile.
+    throw new ValueError(`${name}: the body returned a promise; compute inside and await outside`)
+  }
+  return result
+}
+
+/**
+ * Runs `body` without recording operations for backward. Throws a ValueError if `body` returns a promise.
+ *
+ * @example
+ * ```ts
+ * const prediction = noGrad(() => model.forward(x))
+ * ```
+ */
+export const noGrad = <T>(body: () => T): T => within("noGrad", "record", false, body)
+
+/** Records operations again inside {@link noGrad}. */
+export const enableGrad = <T>(body: () => T): T => within("enableGrad", "record", true, body)
+
+/** Whether operations are being recorded. */
+export const isGradEnabled = (): boolean => mode.record
+
+/**
+ * Runs `body` in anomaly mode: every operation remembers where it was called, and a backward that produces a NaN throws a
+ * GradientError with that place. Slow: for finding faults only. Needs a device with synchronous reads.
+ */
+export const detectAnomaly = <T>(body: () => T): T => within("detectAnomaly", "anomaly", true, body)
+
+/** The edge along which a gradient reaches `x`, or null if none is wanted. */
+export function edgeOf(x: Operand | null): Edge | null {
+  if (x === null || typeof x === "number" || !x.requiresGrad) return null
+  const node = x.gradFn
+  return node ? { node, index: x.outputIndex } : { node: x.accumulator(), index: 0 }
+}
+
+/** True if an operation on `inputs` must be recorded. */
+export function wantsGrad(inputs: readonly (Operand | null)[]): boolean {
+  if (!mode.record) return false
+  for (const x of inputs) if (x !== null && typeof x !== "number" && x.requiresGrad) return true
+  return false
+}
+
+const metaOf = (x: Operand | null): Meta | null => (x === null || typeof x === "number" ? null : x)
+
+/** `tanh` → `TanhBackward0`, as PyTorch prints it. */
+export const nodeName = (op: string): string => `${op[0].toUpperCase()}${op.slice(1)}Backward0`
+
+/** Builds the node of an operation; the caller attaches it to the outputs. */
+export function makeNode(
+  op: string,
+  inputs: readonly (Operand | null)[],
+  outputs: readonly Tensor[],
+  rule: Rule,
+  saved: Saved,
+): Node {
+  // Metas must not keep tensors alive: only what they say is copied.
+  const metas = inputs.map((x) => slim(metaOf(x)))
+  return new Node(
+    nodeName(op),
+    inputs.map(edgeOf),
+    metas,
+    outputs.map((x) => slim(x) as Meta),
+    rule,
+    saved,
+  )
+}
+
+const slim = (x: Meta | null): Meta | null => x && { shape: x.shape, dtype: x.dtype, device: x.device }
+
+/** Attaches `node` to those outputs that can carry gradients. */
+export function attach(node: Node, outputs: readonly Tensor[]): void {
+  outputs.forEach((out, index) => {
+    if (!isFloat(out.dtype)) return
+    out.node = node
+    out.outputIndex = index
+  })
+}
+
+/** What in-place changes do to the history of windows; installed together with the methods (see windows.ts). */
+export const viewRules: {
+  /** Derives the history of a window from that of its base, after the base's was rewritten. */
+  regenerate(window: Tensor): void
+  /** The base's new node, after `node` changed a window on it; `self` is the window's number among the node's inputs. */
+  rebase(window: Tensor, node: Node, self: number): Node
+} = { regenerate: missing, rebase: missing }
+
+function missing(): never {
+  throw new GradientError("gradFn: Tensor must be imported from the package's entry")
+}

@@ -1,0 +1,27 @@
+// Rondo's core: tensors, operations, autograd, random streams and files. Picks no device: see the package `rondo`.
+export { observers } from "./apply.js"
+export * from "./autograd.js"
+export * from "./creation.js"
+export { defaultDType, setDefaultDType } from "./defaults.js"
+export { currentDevice, Device, hasDevice, use } from "./device.js"
+export type { BinaryOp, ElementwiseInfo, Input, Row, Scalar, TernaryOp, UnaryOp } from "./elementwise.js"
+export { gradcheck, type GradcheckOptions, gradgradcheck } from "./gradcheck.js"
+export {
+  detectAnomaly,
+  enableGrad,
+  type GradHook,
+  isGradEnabled,
+  type Node,
+  noGrad,
+  type RemovableHook,
+} from "./graph.js"
+export { decode, encode, type Nested, upload } from "./host.js"
+export { Tensor } from "./methods.js"
+export type { StructuredInfo } from "./op.js"
+export * from "./ops/index.js"
+export * from "./print/index.js"
+export { defaultGenerator, Generator } from "./random/index.js"
+export * from "./safetensors/index.js"
+export * from "./samples.js"
+export * from "./sampling.js"
+export { keep, scope } from "./scope.js"

@@ -1,0 +1,72 @@
+// All operations by name: what becomes a method, what the conformance suite walks through, what the docs list.
+import type { ElementwiseInfo } from "../elementwise.js"
+import type { StructuredInfo } from "../op.js"
+import type { Tensor } from "../tensor.js"
+import * as activation from "./activation.js"
+import * as arithmetic from "./arithmetic.js"
+import * as conversion from "./conversion.js"
+import * as linalg from "./linalg.js"
+import * as logic from "./logic.js"
+import * as movement from "./movement.js"
+import * as reduce from "./reduce.js"
+
+const modules = { ...arithmetic, ...logic, ...activation, ...conversion, ...movement, ...reduce, ...linalg }
+type Modules = typeof modules
+
+/** Names that PyTorch uses and JavaScript reserves, or that mean something else as a free function. */
+const methodNames = { variance: "var", transposed: "t" } as const
+type MethodNames = typeof methodNames
+type MethodName<K> = K extends keyof MethodNames ? MethodNames[K] : K
+
+/** Operations whose first operand is not a tensor: no methods. Their rows say `method: false`. */
+type Free = "cat" | "stack" | "einsum" | "meshgrid" | "hstack" | "vstack"
+type OpNames = {
+  [K in keyof Modules]: Modules[K] extends { readonly op: ElementwiseInfo | StructuredInfo } ? K : never
+}[keyof Modules]
+type ElementwiseNames = {
+  [K in keyof Modules]: Modules[K] extends { readonly op: ElementwiseInfo } ? K : never
+}[keyof Modules]
+
+type Bound<F> = F extends (x: never, ...rest: infer A) => infer R ? (...rest: A) => R : never
+
+/** The methods that the tables give to Tensor. */
+export type OpMethods = {
+  [K in Exclude<OpNames, Free | ElementwiseNames | "max" | "min"> as MethodName<K>]: Bound<Modules[K]>
+} & {
+  [K in ElementwiseNames]: Bound<Modules[K]>
+} & {
+  [K in ElementwiseNames as `${K}_`]: Bound<Modules[K]>
+} & {
+  /** Largest element; with `dim`: values and int32 positions. */
+  max(): Tensor
+  max(dim: number, options?: reduce.ReduceOptions): reduce.Extremes
+  /** Smallest element; with `dim`: values and int32 positions. */
+  min(): Tensor
+  min(dim: number, options?: reduce.ReduceOptions): reduce.Extremes
+}
+
+/** An operation with its row. */
+export type Op = ((...args: never[]) => unknown) & { readonly op: ElementwiseInfo | StructuredInfo }
+
+/** Every operation, by the name of its function. */
+export const ops: Readonly<Record<string, Op>> = Object.fromEntries(
+  Object.entries(modules as Record<string, unknown>).filter((entry): entry is [string, Op] => {
+    const [, value] = entry
+    return typeof value === "function" && "op" in value
+  }),
+)
+
+/** The name under which an operation is a method of Tensor, or null. */
+export function methodName(name: string): string | null {
+  const { op } = ops[name]
+  if (op.family !== "elementwise" && op.method === false) return null
+  return (methodNames as Record<string, string>)[name] ?? name
+}
+
+export * from "./activation.js"
+export * from "./arithmetic.js"
+export * from "./conversion.js"
+export * from "./linalg.js"
+export * from "./logic.js"
+export * from "./movement.js"
+export * from "./reduce.js"

@@ -1,0 +1,238 @@
+// Matrix products of every rank, and the products with a bias that layers are made of.
+import {
+  broadcastShapes,
+  broadcastStrides,
+  DTypeError,
+  isFloat,
+  kernels,
+  shapeText,
+  ShapeError,
+  sizeOf,
+  type View,
+} from "@rondo/backend"
+import { apply, commonDevice, execute, output } from "../apply.js"
+import { op } from "../op.js"
+import { t } from "../samples.js"
+import type { Tensor } from "../tensor.js"
+import { add, mul } from "./arithmetic.js"
+import { reshape, unsqueeze } from "./movement.js"
+import { sum } from "./reduce.js"
+
+function checkDTypes(name: string, ...operands: Tensor[]): void {
+  commonDevice(name, operands)
+  const [a] = operands
+  const other = operands.find((x) => x.dtype !== a.dtype)
+  if (other) throw new DTypeError(`${name}: dtypes differ: ${a.dtype} and ${other.dtype}; convert one with .to(dtype)`)
+  if (a.dtype === "bool") throw new DTypeError(`${name}: is not defined for bool; convert with .to("float32")`)
+}
+
+const swap = (x: Tensor): Tensor => x.transpose(-1, -2)
+const stretchedView = (x: Tensor, shape: readonly number[]): View => ({
+  storage: x.storage,
+  dtype: x.dtype,
+  shape,
+  strides: broadcastStrides(x.shape, x.strides, shape),
+  offset: x.offset,
+})
+
+/** [..., M, K] x [..., K, N], batch dims broadcast. */
+function product(name: string, a: Tensor, b: Tensor): Tensor {
+  const [m, k] = a.shape.slice(-2)
+  const [k2, n] = b.shape.slice(-2)
+  if (k !== k2) throw new ShapeError(`${name}: inner dimensions differ: ${shapeText(a.shape)} x ${shapeText(b.shape)}`)
+  const batch = broadcastShapes(name, a.shape.slice(0, -2), b.shape.slice(0, -2))
+  const [out] = apply(
+    {
+      name,
+      keep: ["x", "y"],
+      vjp: ([g], s) => [
+        g && s.needs[0] ? product(name, g, swap(s.y)) : null,
+        g && s.needs[1] ? product(name, swap(s.x), g) : null,
+      ],
+    },
+    [a, b],
+    (device) => {
+      const result = output(device, [...batch, m, n], a.dtype)
+      if (sizeOf(result.shape) === 0) return [result]
+      if (k === 0) execute(kernels.fill(result.dtype), [], [result], [0])
+      else
+        execute({ kind: "matmul" }, [stretchedView(a, [...batch, m, k]), stretchedView(b, [...batch, k, n])], [result])
+      return [result]
+    },
+  )
+  return out
+}
+
+export const matmul = op(
+  {
+    family: "linalg",
+    name: "matmul",
+    doc: "Product of vectors, matrices or batches of matrices, by `torch.matmul`'s rules.",
+    samples: [
+      [t(2, 3), t(3, 4)],
+      [t(3), t(3)],
+      [t(2, 3), t(3)],
+      [t(3), t(3, 2)],
+      [t(2, 2, 3), t(3, 4)],
+      [t(2, 1, 2, 3), t(4, 3, 2)],
+      [t(3), t(2, 3, 2)],
+      [t(2, 3, 2), t(2)],
+      [t(0, 3), t(3, 2)],
+      [t(2, 0), t(0, 3)],
+    ],
+    differentiable: true,
+  },
+  (a: Tensor, b: Tensor): Tensor => {
+    checkDTypes("matmul", a, b)
+    if (a.ndim === 0 || b.ndim === 0)
+      throw new ShapeError(`matmul: needs at least 1 dim: ${shapeText(a.shape)} x ${shapeText(b.shape)}`)
+    if (a.ndim === 1 && b.ndim === 1) return dot(a, b)
+    if (a.ndim === 1) return matmul(unsqueeze(a, 0), b).squeeze(-2)
+    if (b.ndim === 1) return matmul(a, unsqueeze(b, 1)).squeeze(-1)
+    if (a.ndim > 2 && b.ndim === 2 && a.shape[a.ndim - 1] === b.shape[0] && sizeOf(a.shape) > 0) {
+      // One tall product: the gradient of b is then one product too, not a sum over a batch of them.
+      return reshape(product("matmul", reshape(a, -1, b.shape[0]), b), [...a.shape.slice(0, -1), b.shape[1]])
+    }
+    return product("matmul", a, b)
+  },
+)
+
+function ranked(name: "mm" | "bmm" | "mv", ranks: readonly [number, number]) {
+  return (a: Tensor, b: Tensor): Tensor => {
+    checkDTypes(name, a, b)
+    if (a.ndim !== ranks[0] || b.ndim !== ranks[1]) {
+      throw new ShapeError(
+        `${name}: needs ${ranks[0]} and ${ranks[1]} dims: got ${shapeText(a.shape)} x ${shapeText(b.shape)}`,
+      )
+    }
+    if (name === "bmm" && a.shape[0] !== b.shape[0]) {
+      throw new ShapeError(`bmm: batch sizes differ: ${shapeText(a.shape)} x ${shapeText(b.shape)}`)
+    }
+    return name === "mv" ? product(name, a, unsqueeze(b, 1)).squeeze(-1) : product(name, a, b)
+  }
+}
+
+export const mm = op({ family: "linalg", name: "mm", doc: "Product of two matrices.", samples: [[t(2, 3), t(3, 4)]], differentiable: true }, ranked("mm", [2, 2])) // prettier-ignore
+export const bmm = op({ family: "linalg", name: "bmm", doc: "Products of two equally long batches of matrices.", samples: [[t(2, 2, 3), t(2, 3, 4)]], differentiable: true }, ranked("bmm", [3, 3])) // prettier-ignore
+export const mv = op({ family: "linalg", name: "mv", doc: "Matrix times vector.", samples: [[t(2, 3), t(3)]], differentiable: true }, ranked("mv", [2, 1])) // prettier-ignore
+
+export const dot = op(
+  {
+    family: "linalg",
+    name: "dot",
+    doc: "Sum of products of two vectors.",
+    samples: [
+      [t(3), t(3)],
+      [t(0), t(0)],
+    ],
+    differentiable: true,
+  },
+  (a: Tensor, b: Tensor): Tensor => {
+    checkDTypes("dot", a, b)
+    if (a.ndim !== 1 || b.ndim !== 1 || a.shape[0] !== b.shape[0]) {
+      throw new ShapeError(`dot: needs two vectors of one length: got ${shapeText(a.shape)} and ${shapeText(b.shape)}`)
+    }
+    return reshape(product("dot", unsqueeze(a, 0), unsqueeze(b, 1)), [])
+  },
+)
+
+export const outer = op(
+  {
+    family: "linalg",
+    name: "outer",
+    doc: "All products of two vectors' elements.",
+    samples: [[t(2), t(3)]],
+    differentiable: true,
+  },
+  (a: Tensor, b: Tensor): Tensor => {
+    if (a.ndim !== 1 || b.ndim !== 1)
+      throw new ShapeError(`outer: needs two vectors: got ${shapeText(a.shape)} and ${shapeText(b.shape)}`)
+    return mul(unsqueeze(a, 1), unsqueeze(b, 0))
+  },
+)
+
+export interface ScaledSum {
+  readonly beta?: number
+  readonly alpha?: number
+}
+
+function scaledSum(name: "addmm" | "baddbmm" | "addmv", multiply: (a: Tensor, b: Tensor) => Tensor) {
+  return (input: Tensor, a: Tensor, b: Tensor, { beta = 1, alpha = 1 }: ScaledSum = {}): Tensor => {
+    checkDTypes(name, input, a, b)
+    const product = multiply(a, b)
+    const scaled = alpha === 1 ? product : mul(product, alpha)
+    // At beta 0 PyTorch does not look at the input: its NaN does not spread.
+    if (beta === 0) return scaled
+    const result = add(beta === 1 ? input : mul(input, beta), scaled)
+    if (result.ndim !== scaled.ndim || sizeOf(result.shape) !== sizeOf(scaled.shape)) {
+      throw new ShapeError(`${name}: ${shapeText(input.shape)} does not broadcast to ${shapeText(scaled.shape)}`)
+    }
+    return result
+  }
+}
+
+export const addmm = op({ family: "linalg", name: "addmm", doc: "beta input + alpha a @ b.", samples: [[t(4), t(2, 3), t(3, 4)], [t(2, 4), t(2, 3), t(3, 4), { beta: 0.5, alpha: 2 }]], differentiable: true }, scaledSum("addmm", mm)) // prettier-ignore
+export const baddbmm = op({ family: "linalg", name: "baddbmm", doc: "beta input + alpha a @ b for batches.", samples: [[t(2, 2, 4), t(2, 2, 3), t(2, 3, 4)]], differentiable: true }, scaledSum("baddbmm", bmm)) // prettier-ignore
+export const addmv = op({ family: "linalg", name: "addmv", doc: "beta input + alpha a @ v.", samples: [[t(2), t(2, 3), t(3)]], differentiable: true }, scaledSum("addmv", mv)) // prettier-ignore
+
+/** `x @ weight^T + bias`, in one kernel. x [..., I], weight [O, I], bias [O]. */
+export const linear = op(
+  {
+    family: "linalg",
+    name: "linear",
+    doc: "x [..., I] times the transpose of weight [O, I], plus bias [O].",
+    samples: [
+      [t(2, 3), t(4, 3), t(4)],
+      [t(2, 5, 3), t(4, 3)],
+      [t(3), t(4, 3), t(4)],
+      [t(0, 3), t(4, 3), t(4)],
+    ],
+    differentiable: true,
+  },
+  (x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor => {
+    checkDTypes("linear", x, weight, ...(bias ? [bias] : []))
+    const inputs = x.shape[x.ndim - 1]
+    if (x.ndim === 0 || weight.ndim !== 2 || weight.shape[1] !== inputs) {
+      throw new ShapeError(
+        `linear: x ${shapeText(x.shape)} needs a weight [out, ${inputs ?? "in"}], got ${shapeText(weight.shape)}`,
+      )
+    }
+    if (bias && (bias.ndim !== 1 || bias.shape[0] !== weight.shape[0])) {
+      throw new ShapeError(`linear: bias must be [${weight.shape[0]}], got ${shapeText(bias.shape)}`)
+    }
+    const rows = sizeOf(x.shape.slice(0, -1))
+    const tall = reshape(x, rows, inputs)
+    const out = bias && inputs > 0 && isFloat(x.dtype) ? withBias(tall, weight, bias) : linearParts(tall, weight, bias)
+    return reshape(out, [...x.shape.slice(0, -1), weight.shape[0]])
+  },
+)
+
+function linearParts(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  const out = product("linear", x, swap(weight))
+  return bias ? add(out, bias) : out
+}
+
+function withBias(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
+  const [out] = apply(
+    {
+      name: "linear",
+      keep: ["x", "y"],
+      vjp: ([g], s) => {
+        if (!g) return []
+        return [
+          s.needs[0] ? product("linear", g, s.y) : null,
+          s.needs[1] ? product("linear", swap(g), s.x) : null,
+          s.needs[2] ? sum(g, 0) : null,
+        ]
+      },
+    },
+    [x, weight, bias],
+    (device) => {
+      const result = output(device, [x.shape[0], weight.shape[0]], x.dtype)
+      if (sizeOf(result.shape) === 0) return [result]
+      execute({ kind: "matmul", bias: true }, [x, swap(weight), stretchedView(bias, result.shape)], [result])
+      return [result]
+    },
+  )
+  return out
+}

@@ -1,0 +1,364 @@
+// Operations that only look at the same memory in another way, and the copies that make such a look possible.
+import {
+  broadcastStrides,
+  contiguousStrides,
+  kernels,
+  reshapeStrides,
+  shapeText,
+  ShapeError,
+  sizeOf,
+  ValueError,
+} from "@rondo/backend"
+import { apply, applyView, execute, output } from "../apply.js"
+import { copyOf } from "../elementwise.js"
+import { inferSizes, op, readDim, readDims, readSizes, type Sizes } from "../op.js"
+import { t } from "../samples.js"
+import type { Tensor } from "../tensor.js"
+
+export const contiguous = op(
+  {
+    family: "movement",
+    name: "contiguous",
+    doc: "Itself if in row-major order, else a copy.",
+    samples: [[t(2, 3)]],
+    differentiable: true,
+  },
+  (x: Tensor): Tensor => (x.isContiguous() ? x : clone(x)),
+)
+
+export const clone = op(
+  {
+    family: "movement",
+    name: "clone",
+    doc: "A copy with its own memory.",
+    samples: [[t(2, 3)], [t()], [t(0, 2)]],
+    differentiable: true,
+  },
+  (x: Tensor): Tensor => {
+    const [out] = apply({ name: "clone", keep: [], vjp: ([g]) => [g] }, [x], (device) => [copyOf(device, x)])
+    return out
+  },
+)
+
+/** `x` under a new shape: a view if its strides allow one, else a copy. */
+export const reshape = op(
+  {
+    family: "movement",
+    name: "reshape",
+    doc: "The same elements under a new shape; one size may be -1. A view where possible, else a copy.",
+    samples: [
+      [t(2, 6), 3, 4],
+      [t(2, 6), [-1]],
+      [t(1), []],
+      [t(0, 3), 3, 0],
+    ],
+    differentiable: true,
+    view: true,
+  },
+  (x: Tensor, ...sizes: Sizes): Tensor => {
+    const shape = inferSizes("reshape", readSizes("reshape", sizes), x.shape)
+    const strides = reshapeStrides(x.shape, x.strides, shape)
+    return strides
+      ? asShape("reshape", x, shape, strides)
+      : asShape("reshape", clone(x), shape, contiguousStrides(shape))
+  },
+)
+
+export const view = op(
+  {
+    family: "movement",
+    name: "view",
+    doc: "As reshape, but never copies: throws a ShapeError where the strides do not allow a view.",
+    samples: [
+      [t(2, 6), 3, 4],
+      [t(2, 6), -1],
+    ],
+    differentiable: true,
+    view: true,
+  },
+  (x: Tensor, ...sizes: Sizes): Tensor => {
+    const shape = inferSizes("view", readSizes("view", sizes), x.shape)
+    const strides = reshapeStrides(x.shape, x.strides, shape)
+    if (strides) return asShape("view", x, shape, strides)
+    throw new ShapeError(
+      `view: ${shapeText(x.shape)} with strides ${shapeText(x.strides)} cannot be seen as ${shapeText(shape)} without a copy; use reshape`,
+    )
+  },
+)
+
+function asShape(name: string, x: Tensor, shape: readonly number[], strides: readonly number[]): Tensor {
+  const before = x.shape
+  return applyView({ name, keep: [], vjp: ([g]) => [g && reshape(g, before)] }, x, { shape, strides, offset: x.offset })
+}
+
+export const viewAs = op(
+  { family: "movement", name: "viewAs", doc: "A view with the shape of `other`.", samples: [[t(2, 6), t(3, 4)]], differentiable: true, view: true, wrt: [0] }, // prettier-ignore
+  (x: Tensor, other: Tensor): Tensor => view(x, other.shape),
+)
+
+export const flatten = op(
+  {
+    family: "movement",
+    name: "flatten",
+    doc: "Joins dims `start` to `end` into one.",
+    samples: [[t(2, 3, 4)], [t(2, 3, 4), 1], [t(2, 3, 4), 0, 1], [t()]],
+    differentiable: true,
+    view: true,
+  },
+  (x: Tensor, start = 0, end = -1): Tensor => {
+    const a = readDim("flatten", start, x.ndim)
+    const b = readDim("flatten", end, x.ndim)
+    if (a > b) throw new ShapeError(`flatten: start dim ${start} comes after end dim ${end}`)
+    if (x.ndim === 0) return reshape(x, 1)
+    return reshape(x, [...x.shape.slice(0, a), sizeOf(x.shape.slice(a, b + 1)), ...x.shape.slice(b + 1)])
+  },
+)
+
+export const unflatten = op(
+  { family: "movement", name: "unflatten", doc: "Splits one dim into several.", samples: [[t(2, 6), 1, [2, 3]], [t(6), 0, [-1, 2]]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor, dim: number, sizes: readonly number[]): Tensor => {
+    const d = readDim("unflatten", dim, x.ndim)
+    const split = inferSizes("unflatten", sizes, [x.shape[d]])
+    return view(x, [...x.shape.slice(0, d), ...split, ...x.shape.slice(d + 1)])
+  },
+)
+
+export const squeeze = op(
+  {
+    family: "movement",
+    name: "squeeze",
+    doc: "Drops dims of size 1: all, or the named ones that have it.",
+    samples: [[t(1, 3, 1)], [t(1, 3, 1), 0], [t(1, 3, 1), [0, 1]], [t(2, 3), 1]],
+    differentiable: true,
+    view: true,
+  },
+  (x: Tensor, dim?: number | readonly number[]): Tensor => {
+    const dims = readDims("squeeze", dim, x.ndim)
+    const kept = x.shape.map((_, d) => d).filter((d) => !(dims.includes(d) && x.shape[d] === 1))
+    return asShape("squeeze", x, kept.map((d) => x.shape[d]), kept.map((d) => x.strides[d])) // prettier-ignore
+  },
+)
+
+export const unsqueeze = op(
+  { family: "movement", name: "unsqueeze", doc: "Puts a dim of size 1 at `dim`.", samples: [[t(2, 3), 0], [t(2, 3), -1], [t(), 0]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor, dim: number): Tensor => {
+    const d = readDim("unsqueeze", dim, x.ndim + 1)
+    const shape = [...x.shape.slice(0, d), 1, ...x.shape.slice(d)]
+    const strides = [...x.strides.slice(0, d), d < x.ndim ? x.shape[d] * x.strides[d] : 1, ...x.strides.slice(d)]
+    return asShape("unsqueeze", x, shape, strides)
+  },
+)
+
+export const permute = op(
+  { family: "movement", name: "permute", doc: "Dims in another order.", samples: [[t(2, 3, 4), 2, 0, 1], [t(2, 3), [-1, 0]], [t()]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor, ...dims: Sizes): Tensor => {
+    const order = readDims("permute", readSizes("permute", dims), x.ndim)
+    if (order.length !== x.ndim)
+      throw new ShapeError(`permute: needs all ${x.ndim} dims once, got [${order.join(", ")}]`)
+    const inverse = order.map((_, d) => order.indexOf(d))
+    const geometry = { shape: order.map((d) => x.shape[d]), strides: order.map((d) => x.strides[d]), offset: x.offset }
+    return applyView({ name: "permute", keep: [], vjp: ([g]) => [g && permute(g, inverse)] }, x, geometry)
+  },
+)
+
+export const transpose = op(
+  { family: "movement", name: "transpose", doc: "Two dims swapped.", samples: [[t(2, 3, 4), 0, 2], [t(2, 3), -1, -2]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor, dim0: number, dim1: number): Tensor => {
+    const order = x.shape.map((_, d) => d)
+    const a = readDim("transpose", dim0, x.ndim)
+    const b = readDim("transpose", dim1, x.ndim)
+    if (x.ndim > 0) [order[a], order[b]] = [order[b], order[a]]
+    return permute(x, order)
+  },
+)
+
+/** Transpose of a matrix (`t`, as `T` in PyTorch); vectors and scalars stay as they are. */
+export const transposed = op(
+  { family: "movement", name: "t", doc: "Transpose of a matrix; at most two dims.", samples: [[t(2, 3)], [t(3)]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor): Tensor => {
+    if (x.ndim > 2) throw new ShapeError(`t: needs at most 2 dims, got ${shapeText(x.shape)}; use transpose or permute`)
+    return x.ndim < 2 ? permute(x, x.shape.map((_, d) => d)) : permute(x, 1, 0) // prettier-ignore
+  },
+)
+
+export const movedim = op(
+  { family: "movement", name: "movedim", doc: "Moves dims to other places; the others keep their order.", samples: [[t(2, 3, 4), 0, 2], [t(2, 3, 4), [0, 1], [-1, 0]]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor, source: number | readonly number[], destination: number | readonly number[]): Tensor => {
+    const from = readDims("movedim", source, x.ndim)
+    const to = readDims("movedim", destination, x.ndim)
+    if (from.length !== to.length)
+      throw new ShapeError(`movedim: ${from.length} dims cannot move to ${to.length} places`)
+    const rest = x.shape.map((_, d) => d).filter((d) => !from.includes(d))
+    const order = x.shape.map((_, d) => (to.includes(d) ? from[to.indexOf(d)] : (rest.shift() as number)))
+    return permute(x, order)
+  },
+)
+
+export const expand = op(
+  {
+    family: "movement",
+    name: "expand",
+    doc: "Stretches dims of size 1 without copying; -1 leaves a size as it is.",
+    samples: [
+      [t(3, 1), 3, 4],
+      [t(3, 1), -1, 2],
+      [t(3), [2, 3]],
+      [t(), 2, 2],
+      [t(1), 0],
+    ],
+    differentiable: true,
+    view: true,
+  },
+  (x: Tensor, ...sizes: Sizes): Tensor => {
+    const wanted = readSizes("expand", sizes)
+    const lead = wanted.length - x.ndim
+    const shape = wanted.map((size, d) => (size === -1 && d >= lead ? x.shape[d - lead] : size))
+    const fits =
+      lead >= 0 &&
+      shape.every((size, d) => size >= 0 && (d < lead || x.shape[d - lead] === size || x.shape[d - lead] === 1))
+    if (!fits) throw new ShapeError(`expand: ${shapeText(x.shape)} cannot be stretched to ${shapeText(wanted)}`)
+    // Summing over the stretched dims is the engine's work, as for every broadcast.
+    const geometry = { shape, strides: broadcastStrides(x.shape, x.strides, shape), offset: x.offset }
+    return applyView({ name: "expand", keep: [], vjp: ([g]) => [g] }, x, geometry)
+  },
+)
+
+export const expandAs = op(
+  { family: "movement", name: "expandAs", doc: "Stretched to the shape of `other`.", samples: [[t(3, 1), t(3, 4)]], differentiable: true, view: true, wrt: [0] }, // prettier-ignore
+  (x: Tensor, other: Tensor): Tensor => expand(x, other.shape),
+)
+
+/** A window with any geometry inside the memory that `x` shows. Elements of the result must not share memory. */
+export const asStrided = op(
+  { family: "movement", name: "asStrided", doc: "A window with given shape, strides and offset on contiguous memory.", samples: [[t(4, 3), [2, 2], [3, 1], 1], [t(6), [3], [-2], 5]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor, shape: readonly number[], strides: readonly number[], offset = 0): Tensor => {
+    if (!x.isContiguous()) throw new ShapeError("asStrided: needs a contiguous tensor; call contiguous() first")
+    checkWindow("asStrided", x, shape, strides, offset)
+    const before = x.shape
+    const vjp = (g: Tensor): Tensor => asStridedScatter(zerosOf(g, before), g, shape, strides, offset)
+    return applyView({ name: "asStrided", keep: [], vjp: ([g]) => [g && vjp(g)] }, x, {
+      shape,
+      strides,
+      offset: x.offset + offset,
+    })
+  },
+)
+
+/** A copy of `x` in which the window holds `source`. */
+export const asStridedScatter = op(
+  { family: "movement", name: "asStridedScatter", doc: "A copy of contiguous memory with one window replaced.", samples: [[t(4, 3), t(2, 2), [2, 2], [3, 1], 1]], differentiable: true }, // prettier-ignore
+  (x: Tensor, source: Tensor, shape: readonly number[], strides: readonly number[], offset = 0): Tensor => {
+    checkWindow("asStridedScatter", x, shape, strides, offset)
+    const vjp = (g: Tensor): [Tensor, Tensor] => {
+      const whole = contiguous(g)
+      return [
+        asStridedScatter(whole, zerosOf(g, shape), shape, strides, offset),
+        asStrided(whole, shape, strides, offset),
+      ]
+    }
+    const [out] = apply(
+      { name: "asStridedScatter", keep: [], vjp: ([g]) => (g ? vjp(g) : []) },
+      [x, source],
+      (device) => {
+        const copy = copyOf(device, x)
+        fillWindow(copy, source, shape, strides, offset)
+        return [copy]
+      },
+    )
+    return out
+  },
+)
+
+function fillWindow(
+  into: Tensor,
+  source: Tensor,
+  shape: readonly number[],
+  strides: readonly number[],
+  offset: number,
+): void {
+  if (sizeOf(shape) === 0) return
+  const window = { storage: into.storage, dtype: into.dtype, shape, strides, offset: into.offset + offset }
+  into.device.backend.run(kernels.copy(source.dtype, into.dtype), [source], [window])
+}
+
+function checkWindow(
+  name: string,
+  x: Tensor,
+  shape: readonly number[],
+  strides: readonly number[],
+  offset: number,
+): void {
+  const reach = (sign: number) => shape.reduce((sum, size, d) => sum + Math.max(0, sign * strides[d] * (size - 1)), 0)
+  if (shape.length !== strides.length)
+    throw new ShapeError(`${name}: shape ${shapeText(shape)} and strides ${shapeText(strides)} differ in length`)
+  if (sizeOf(shape) > 0 && (offset - reach(-1) < 0 || offset + reach(1) >= sizeOf(x.shape))) {
+    throw new ShapeError(
+      `${name}: the window ${shapeText(shape)} reaches outside the ${sizeOf(x.shape)} elements of ${shapeText(x.shape)}`,
+    )
+  }
+}
+
+/** A zero tensor on the device and of the dtype of `x`. */
+export function zerosOf(x: Tensor, shape: readonly number[]): Tensor {
+  const out = output(x.device, shape, x.dtype)
+  if (sizeOf(shape) > 0) execute(kernels.fill(x.dtype), [], [out], [0])
+  return out
+}
+
+/** Windows of `size` along `dim`, `step` apart, as a last dim. Windows overlap where step < size. */
+export const unfold = op(
+  { family: "movement", name: "unfold", doc: "Sliding windows of `size` along `dim`, `step` apart, as a new last dim.", samples: [[t(7), 0, 3, 1], [t(2, 7), 1, 3, 2], [t(6, 2), 0, 2, 2]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor, dim: number, size: number, step: number): Tensor => {
+    const d = readDim("unfold", dim, x.ndim)
+    if (!(step > 0)) throw new ValueError(`unfold: step must be positive, got ${step}`)
+    if (!(size >= 0) || size > x.shape[d])
+      throw new ShapeError(`unfold: windows of ${size} do not fit dim ${d} of ${shapeText(x.shape)}`)
+    const count = Math.floor((x.shape[d] - size) / step) + 1
+    const shape = [...x.shape.slice(0, d), count, ...x.shape.slice(d + 1), size]
+    const strides = [...x.strides.slice(0, d), x.strides[d] * step, ...x.strides.slice(d + 1), x.strides[d]]
+    const before = x.shape
+    const vjp = (g: Tensor): Tensor => foldWindows(g, before, d, step)
+    return applyView({ name: "unfold", keep: [], vjp: ([g]) => [g && vjp(g)] }, x, { shape, strides, offset: x.offset })
+  },
+)
+
+// Overlapping windows add up: offset k of all windows is one strided slice of the result.
+function foldWindows(g: Tensor, shape: readonly number[], d: number, step: number): Tensor {
+  const strides = contiguousStrides(shape)
+  const last = g.ndim - 1
+  let sum: Tensor | null = null
+  for (let k = 0; k < g.shape[last]; k++) {
+    const inner = g.shape.slice(0, last)
+    const laneStrides = strides.map((s, i) => (i === d ? s * step : s))
+    const lane = g.select(last, k)
+    const part = asStridedScatter(zerosOf(g, shape), lane, inner, laneStrides, k * strides[d])
+    sum = sum ? sum.add(part) : part
+  }
+  return sum ?? zerosOf(g, shape)
+}
+
+export const diagonal = op(
+  { family: "movement", name: "diagonal", doc: "The diagonal `offset` above the main one of two dims, as a last dim.", samples: [[t(3, 4)], [t(3, 4), 1], [t(3, 4), -1], [t(2, 3, 4), 0, 0, 2], [t(2, 2), 5]], differentiable: true, view: true }, // prettier-ignore
+  (x: Tensor, offset = 0, dim1 = 0, dim2 = 1): Tensor => {
+    const a = readDim("diagonal", dim1, x.ndim)
+    const b = readDim("diagonal", dim2, x.ndim)
+    if (a === b) throw new ShapeError(`diagonal: needs two different dims, got ${dim1} and ${dim2}`)
+    const [rows, columns] = [x.shape[a] + Math.min(offset, 0), x.shape[b] - Math.max(offset, 0)]
+    const length = Math.max(0, Math.min(rows, columns))
+    const rest = x.shape.map((_, d) => d).filter((d) => d !== a && d !== b)
+    const start = length === 0 ? 0 : offset >= 0 ? offset * x.strides[b] : -offset * x.strides[a]
+    const shape = [...rest.map((d) => x.shape[d]), length]
+    const strides = [...rest.map((d) => x.strides[d]), x.strides[a] + x.strides[b]]
+    const before = x.shape
+    const vjp = (g: Tensor): Tensor => {
+      const own = contiguousStrides(before)
+      const from = length === 0 ? 0 : offset >= 0 ? offset * own[b] : -offset * own[a]
+      return asStridedScatter(zerosOf(g, before), g, shape, [...rest.map((d) => own[d]), own[a] + own[b]], from)
+    }
+    return applyView({ name: "diagonal", keep: [], vjp: ([g]) => [g && vjp(g)] }, x, {
+      shape,
+      strides,
+      offset: x.offset + start,
+    })
+  },
+)

@@ -1,0 +1,331 @@
+// Reductions over one dim, several or all: sums, products, extremes, moments and norms, each beside its gradient.
+import {
+  computeDType,
+  type DType,
+  DTypeError,
+  e,
+  isFloat,
+  type ReduceOperator,
+  shapeText,
+  ShapeError,
+  sizeOf,
+} from "@rondo/backend"
+import { apply, execute, output } from "../apply.js"
+import { op, readDim, readDims } from "../op.js"
+import { t } from "../samples.js"
+import type { Tensor } from "../tensor.js"
+import { abs, add, div, exp, log, mul, pow, sign, square, sub } from "./arithmetic.js"
+import { eq, isinf, ne, where } from "./logic.js"
+import { reshape } from "./movement.js"
+import { toDType } from "./conversion.js"
+
+/** One dim, several, or (null, undefined) all of them. */
+export type Dims = number | readonly number[] | null
+export interface ReduceOptions {
+  /** Keep the reduced dims with size 1. */
+  readonly keepdim?: boolean
+}
+
+/** Shape with the reduced dims at size 1. */
+const keptShape = (shape: readonly number[], dims: readonly number[]): number[] => shape.map((size, d) => (dims.includes(d) ? 1 : size)) // prettier-ignore
+const dropped = (shape: readonly number[], dims: readonly number[]): number[] =>
+  shape.filter((_, d) => !dims.includes(d))
+
+/** Runs a reduce kernel; the result keeps its dims. Records nothing. */
+export function reduceKept(operator: ReduceOperator, x: Tensor, dims: readonly number[], dtype: DType): Tensor {
+  const out = output(x.device, keptShape(x.shape, dims), dtype)
+  const carried = operator === "argmax" || operator === "argmin" ? computeDType(x.dtype) : computeDType(dtype)
+  if (sizeOf(out.shape) > 0)
+    execute({ kind: "reduce", op: operator, dims, expr: e.cast(e.input(0, x.dtype), carried) }, [x], [out])
+  return out
+}
+
+/** Drops the reduced dims of a result, or keeps them; shares memory, unrecorded by itself. */
+const finish = (out: Tensor, dims: readonly number[], keepdim: boolean | undefined): Tensor =>
+  keepdim ? out : reshape(out, dropped(out.shape, dims))
+
+/** A gradient of the result with the reduced dims back at size 1: broadcasts against the input. */
+const restore = (g: Tensor, shape: readonly number[], dims: readonly number[]): Tensor =>
+  reshape(g, keptShape(shape, dims))
+
+/** Integers and bools add up in int32; int64 stays (PyTorch: int64 throughout, which WebGPU lacks). */
+const sumDType = (dtype: DType): DType => (isFloat(dtype) || dtype === "int64" ? dtype : "int32")
+
+function needFloat(name: string, x: Tensor): void {
+  if (!isFloat(x.dtype))
+    throw new DTypeError(`${name}: needs a float tensor, got ${x.dtype}; convert it with .to("float32")`)
+}
+
+function needElements(name: string, x: Tensor, dims: readonly number[]): void {
+  if (dims.some((d) => x.shape[d] === 0) || (dims.length === 0 && sizeOf(x.shape) === 0)) {
+    throw new ShapeError(
+      `${name}: has no value over an empty dim: shape ${shapeText(x.shape)}, dims [${dims.join(", ")}]`,
+    )
+  }
+}
+
+export const sum = op(
+  {
+    family: "reduce",
+    name: "sum",
+    doc: "Sum over `dim`. Integers add up in int32 (int64 in int64). An empty sum is 0.",
+    samples: [[t(2, 3)], [t(2, 3), 1], [t(2, 3, 4), [0, -1], { keepdim: true }], [t()], [t(0, 3), 0], [t(3, 0), 0]],
+    differentiable: true,
+  },
+  (x: Tensor, dim?: Dims, options: ReduceOptions & { readonly dtype?: DType } = {}): Tensor => {
+    const source = options.dtype && options.dtype !== x.dtype ? toDType(x, options.dtype) : x
+    const dims = readDims("sum", dim, source.ndim)
+    const { shape } = source
+    const [out] = apply(
+      { name: "sum", keep: [], vjp: ([g]) => [g && reshape(g, keptShape(shape, dims)).expand(shape)] },
+      [source],
+      () => [finish(reduceKept("sum", source, dims, sumDType(source.dtype)), dims, options.keepdim)],
+    )
+    return out
+  },
+)
+
+export const mean = op(
+  { family: "reduce", name: "mean", doc: "Mean over `dim`; NaN over an empty dim.", samples: [[t(2, 3)], [t(2, 3), 0], [t(2, 3, 4), [1, 2], { keepdim: true }]], differentiable: true }, // prettier-ignore
+  (x: Tensor, dim?: Dims, options: ReduceOptions & { readonly dtype?: DType } = {}): Tensor => {
+    if (!options.dtype) needFloat("mean", x)
+    const count = sizeOf(readDims("mean", dim, x.ndim).map((d) => x.shape[d]))
+    return div(sum(x, dim, options), count)
+  },
+)
+
+export const prod = op(
+  { family: "reduce", name: "prod", doc: "Product over `dim`; right gradients with zeros as well. An empty product is 1.", samples: [[t(2, 3)], [t(2, 3), 1], [t(2, 3), 0, { keepdim: true }], [t(0)]], differentiable: true }, // prettier-ignore
+  (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
+    const dims = readDims("prod", dim, x.ndim)
+    const { shape } = x
+    const [out] = apply(
+      {
+        name: "prod",
+        keep: ["x", "out"],
+        vjp: ([g], s) => {
+          if (!g) return []
+          const zero = eq(s.x, 0)
+          const gk = restore(g, shape, dims)
+          const whole = div(mul(gk, restore(s.out, shape, dims)), where(zero, 1, s.x))
+          // With exactly one zero, only that element moves the product: by the product of the others.
+          const others = prod(where(zero, 1, s.x), dims, { keepdim: true })
+          const single = eq(sum(zero, dims, { keepdim: true }), 1)
+          return [where(zero, where(single, mul(gk, others), 0), whole)]
+        },
+      },
+      [x],
+      () => [finish(reduceKept("prod", x, dims, sumDType(x.dtype)), dims, options.keepdim)],
+    )
+    return out
+  },
+)
+
+function extreme(name: "amax" | "amin", operator: "max" | "min") {
+  return (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
+    const dims = readDims(name, dim, x.ndim)
+    needElements(name, x, dims)
+    const { shape } = x
+    const [out] = apply(
+      {
+        name,
+        keep: ["x", "out"],
+        // Ties share the gradient equally.
+        vjp: ([g], s) => {
+          if (!g) return []
+          const best = eq(s.x, restore(s.out, shape, dims))
+          return [mul(best, div(restore(g, shape, dims), sum(best, dims, { keepdim: true })))]
+        },
+      },
+      [x],
+      () => [finish(reduceKept(operator, x, dims, x.dtype), dims, options.keepdim)],
+    )
+    return out
+  }
+}
+
+const extremeSamples = [[t(2, 3)], [t(2, 3), 1], [t(2, 3, 4), [0, 2], { keepdim: true }], [t()]]
+export const amax = op({ family: "reduce", name: "amax", doc: "Largest element over `dim`; NaN wins, ties share the gradient.", samples: extremeSamples, differentiable: true }, extreme("amax", "max")) // prettier-ignore
+export const amin = op({ family: "reduce", name: "amin", doc: "Smallest element over `dim`; NaN wins, ties share the gradient.", samples: extremeSamples, differentiable: true }, extreme("amin", "min")) // prettier-ignore
+
+function position(name: "argmax" | "argmin") {
+  return (x: Tensor, dim?: number | null, options: ReduceOptions = {}): Tensor => {
+    const whole = dim === undefined || dim === null
+    const flat = whole ? reshape(x.detach(), -1) : x
+    const d = whole ? 0 : readDim(name, dim, x.ndim)
+    const dims = flat.ndim === 0 ? [] : [d]
+    needElements(name, flat, dims)
+    const source = flat.ndim === 0 ? reshape(flat.detach(), 1) : flat
+    const [out] = apply({ name, keep: [], vjp: null }, [source], () => [reduceKept(name, source, [d], "int32")])
+    if (whole) return reshape(out, options.keepdim ? x.shape.map(() => 1) : [])
+    return flat.ndim === 0 ? reshape(out, []) : finish(out, [d], options.keepdim)
+  }
+}
+
+const positionSamples = [
+  [t(2, 3)],
+  [t(2, 3), 1],
+  [t(2, 3), 0, { keepdim: true }],
+  [t(2, 3), null, { keepdim: true }],
+  [t()],
+]
+export const argmax = op({ family: "reduce", name: "argmax", doc: "Position (int32) of the first largest element, over one dim or in the flattened tensor.", samples: positionSamples, differentiable: false }, position("argmax")) // prettier-ignore
+export const argmin = op({ family: "reduce", name: "argmin", doc: "Position (int32) of the first smallest element, over one dim or in the flattened tensor.", samples: positionSamples, differentiable: false }, position("argmin")) // prettier-ignore
+
+/** Values and int32 positions. */
+export type Extremes = [values: Tensor, indices: Tensor]
+
+/** Largest element of all; with `dim` also its positions, and only the first of equals gets the gradient. */
+export interface ExtremeOp {
+  (x: Tensor): Tensor
+  (x: Tensor, dim: number, options?: ReduceOptions): Extremes
+}
+
+function extremeWithPosition(whole: typeof amax, where: typeof argmax) {
+  return ((x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Extremes => {
+    if (dim === undefined) return whole(x)
+    const indices = where(x.detach(), dim, { keepdim: true })
+    const values = x.ndim === 0 ? x.clone() : x.gather(readDim(whole.op.name, dim, x.ndim), indices)
+    if (options.keepdim || x.ndim === 0) return [values, x.ndim === 0 ? reshape(indices, []) : indices]
+    return [values.squeeze(dim), indices.squeeze(dim)]
+  }) as ExtremeOp
+}
+
+const pairSamples = [[t(2, 3)], [t(2, 3), 1], [t(2, 3, 2), -2, { keepdim: true }]]
+export const max = op({ family: "reduce", name: "max", doc: "Largest element; with `dim`: values and int32 positions.", samples: pairSamples, differentiable: true }, extremeWithPosition(amax, argmax)) // prettier-ignore
+export const min = op({ family: "reduce", name: "min", doc: "Smallest element; with `dim`: values and int32 positions.", samples: pairSamples, differentiable: true }, extremeWithPosition(amin, argmin)) // prettier-ignore
+
+function quantifier(name: "any" | "all") {
+  return (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
+    const dims = readDims(name, dim, x.ndim)
+    const [out] = apply({ name, keep: [], vjp: null }, [x], () => [
+      finish(reduceKept(name, x, dims, "bool"), dims, options.keepdim),
+    ])
+    return out
+  }
+}
+
+const quantifierSamples = [[t(2, 3)], [t(2, 3), 1, { keepdim: true }], [t(0)], [t(2, 0), 1]]
+export const any = op({ family: "reduce", name: "any", doc: "Is any element not zero.", samples: quantifierSamples, differentiable: false }, quantifier("any")) // prettier-ignore
+export const all = op({ family: "reduce", name: "all", doc: "Are all elements not zero.", samples: quantifierSamples, differentiable: false }, quantifier("all")) // prettier-ignore
+
+export const countNonzero = op(
+  {
+    family: "reduce",
+    name: "countNonzero",
+    doc: "Number of elements that are not zero (int32).",
+    samples: [[t(2, 3)], [t(2, 3), 1]],
+    differentiable: false,
+  },
+  (x: Tensor, dim?: Dims): Tensor => sum(ne(x, 0), dim),
+)
+
+export interface MomentOptions extends ReduceOptions {
+  /** The divisor is the count minus this; 1 gives the unbiased estimate. Default 1. */
+  readonly correction?: number
+}
+
+const momentSamples = [[t(2, 3)], [t(2, 3), 1], [t(2, 3, 4), [0, 2], { keepdim: true, correction: 0 }]]
+
+/** Named `var` on tensors, as in PyTorch; `var` is a reserved word for functions. */
+export const variance = op(
+  {
+    family: "reduce",
+    name: "var",
+    doc: "Variance over `dim`, divided by the count minus `correction` (default 1).",
+    samples: momentSamples,
+    differentiable: true,
+  },
+  (x: Tensor, dim?: Dims, { correction = 1, keepdim }: MomentOptions = {}): Tensor => {
+    needFloat("var", x)
+    const dims = readDims("var", dim, x.ndim)
+    const count = sizeOf(dims.map((d) => x.shape[d]))
+    const deviation = sub(x, mean(x, dims, { keepdim: true }))
+    return div(sum(square(deviation), dims, { keepdim }), Math.max(0, count - correction))
+  },
+)
+
+export const std = op(
+  {
+    family: "reduce",
+    name: "std",
+    doc: "Standard deviation: the root of `var`. Its gradient at 0 is 0.",
+    samples: momentSamples,
+    differentiable: true,
+  },
+  (x: Tensor, dim?: Dims, options: MomentOptions = {}): Tensor => {
+    const v = variance(x, dim, options)
+    // The root's slope is infinite at 0, where the deviations are 0: PyTorch says 0, not NaN.
+    const flat = eq(v, 0)
+    return where(flat, 0, where(flat, 1, v).sqrt())
+  },
+)
+
+export const logsumexp = op(
+  { family: "reduce", name: "logsumexp", doc: "log of the sum of exp over `dim`, without overflow.", samples: [[t(2, 3), 1], [t(2, 3), [0, 1], { keepdim: true }], [t(2, 3)]], differentiable: true }, // prettier-ignore
+  (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
+    needFloat("logsumexp", x)
+    const dims = readDims("logsumexp", dim, x.ndim)
+    const { shape } = x
+    const [out] = apply(
+      {
+        name: "logsumexp",
+        keep: ["x", "out"],
+        vjp: ([g], s) => (g ? [mul(restore(g, shape, dims), exp(sub(s.x, restore(s.out, shape, dims))))] : []),
+      },
+      [x],
+      () => {
+        if (sizeOf(dims.map((d) => shape[d])) === 0) return [log(sum(exp(x), dims, options))]
+        const top = amax(x, dims, { keepdim: true })
+        // A row of -infinity would become NaN by subtracting it from itself.
+        const shift = where(isinf(top), 0, top)
+        const total = add(log(sum(exp(sub(x, shift)), dims, { keepdim: true })), shift)
+        return [finish(total, dims, options.keepdim)]
+      },
+    )
+    return out
+  },
+)
+
+export const norm = op(
+  {
+    family: "reduce",
+    name: "norm",
+    doc: "p-norm over `dim` (p any number, Infinity or -Infinity; 0 counts). The gradient where the norm is 0 is 0.",
+    samples: [
+      [t(2, 3)],
+      [t(2, 3), 1, 1],
+      [t(2, 3), 3, 0, { keepdim: true }],
+      [t(2, 3), Infinity, 1],
+      [t(2, 3), -Infinity],
+      [t(2, 3), 0.5, [0, 1]],
+    ],
+    differentiable: true,
+  },
+  (x: Tensor, p = 2, dim?: Dims, options: ReduceOptions = {}): Tensor => {
+    needFloat("norm", x)
+    const dims = readDims("norm", dim, x.ndim)
+    if (p === 0) return toDType(sum(ne(x, 0), dims, options), x.dtype)
+    if (p === 1) return sum(abs(x), dims, options)
+    if (p === Infinity) return amax(abs(x), dims, options)
+    if (p === -Infinity) return amin(abs(x), dims, options)
+    const { shape } = x
+    const [out] = apply(
+      {
+        name: "norm",
+        keep: ["x", "out"],
+        vjp: ([g], s) => {
+          if (!g) return []
+          const length = restore(s.out, shape, dims)
+          const still = eq(length, 0)
+          const scale = div(restore(g, shape, dims), where(still, 1, p === 2 ? length : pow(length, p - 1)))
+          const slope = p === 2 ? s.x : mul(sign(s.x), pow(where(eq(s.x, 0), 1, abs(s.x)), p - 1))
+          return [where(still, 0, mul(slope, scale))]
+        },
+      },
+      [x],
+      () => [p === 2 ? sum(square(x), dims, options).sqrt() : pow(sum(pow(abs(x), p), dims, options), 1 / p)],
+    )
+    return out
+  },
+)

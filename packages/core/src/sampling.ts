@@ -1,0 +1,217 @@
+// Random tensors: draws happen on the host with PyTorch's stream and are uploaded, so they are the same on every device.
+import {
+  computeDType,
+  type DType,
+  DTypeError,
+  type HostArray,
+  isFloat,
+  kernels,
+  ShapeError,
+  shapeText,
+  sizeOf,
+  ValueError,
+} from "@rondo/backend"
+import { applyInPlace, checkInPlace, execute } from "./apply.js"
+import type { TensorOptions } from "./creation.js"
+import { defaultDType } from "./defaults.js"
+import { currentDevice } from "./device.js"
+import { dataSync, decode, encode, upload } from "./host.js"
+import { readSizes, type Sizes } from "./op.js"
+import * as draws from "./random/index.js"
+import { defaultGenerator, type Generator, type RealDType } from "./random/index.js"
+import type { Tensor } from "./tensor.js"
+
+/** Options of a random tensor. */
+export interface RandomOptions extends TensorOptions {
+  /** Default: the process-wide generator that {@link manualSeed} seeds. */
+  readonly generator?: Generator
+}
+
+type SizesAndOptions =
+  readonly number[] | readonly [...number[], RandomOptions] | readonly [readonly number[], RandomOptions?]
+
+/**
+ * Starts the random stream anew: the same numbers as `torch.manual_seed(seed)` on a CPU follow, on every device.
+ *
+ * @example
+ * ```ts
+ * manualSeed(1)
+ * console.log(await randn(2).print()) // tensor([0.6614, 0.2669])
+ * ```
+ */
+export function manualSeed(seed: number | bigint): Generator {
+  return defaultGenerator().manualSeed(seed)
+}
+/** The state of the process-wide generator, in PyTorch's 5056-byte layout. */
+export const getRngState = (): Uint8Array => defaultGenerator().getState()
+/** Continues from a state saved by {@link getRngState}, or by PyTorch. Throws a ValueError for anything else. */
+export const setRngState = (state: Uint8Array): void => void defaultGenerator().setState(state)
+
+function split(name: string, args: SizesAndOptions): { shape: number[]; options: RandomOptions } {
+  const last = args[args.length - 1]
+  const hasOptions = typeof last === "object" && last !== null && !Array.isArray(last)
+  const shape = readSizes(name, (hasOptions ? args.slice(0, -1) : args.filter((x) => x !== undefined)) as Sizes)
+  if (shape.some((size) => size < 0))
+    throw new ShapeError(`${name}: sizes must not be negative, got ${shapeText(shape)}`)
+  return { shape, options: hasOptions ? (last as RandomOptions) : {} }
+}
+
+function realDType(name: string, dtype: DType | undefined): RealDType {
+  const wanted = dtype ?? defaultDType()
+  if (!isFloat(wanted)) throw new DTypeError(`${name}: draws floats, got dtype ${wanted}`)
+  return wanted as RealDType
+}
+
+function place(values: HostArray, shape: readonly number[], dtype: DType, options: TensorOptions): Tensor {
+  const out = upload(options.device ?? currentDevice(), values, shape, dtype)
+  return options.requiresGrad ? out.requiresGrad_() : out
+}
+
+/** Uniform numbers in [0, 1). Sizes are positional, or one array. */
+export function rand(...args: SizesAndOptions): Tensor {
+  const { shape, options } = split("rand", args)
+  const dtype = realDType("rand", options.dtype)
+  return place(draws.rand(options.generator ?? defaultGenerator(), sizeOf(shape), dtype), shape, dtype, options)
+}
+/** Normal numbers with mean 0 and standard deviation 1. */
+export function randn(...args: SizesAndOptions): Tensor {
+  const { shape, options } = split("randn", args)
+  const dtype = realDType("randn", options.dtype)
+  return place(draws.normal(options.generator ?? defaultGenerator(), sizeOf(shape), { dtype }), shape, dtype, options)
+}
+/** Whole numbers in [low, high), int32 unless asked otherwise. */
+export function randint(low: number, high: number, shape: readonly number[], options: RandomOptions = {}): Tensor {
+  const sizes = split("randint", [shape]).shape
+  const dtype = options.dtype ?? "int32"
+  const values = draws.randint(options.generator ?? defaultGenerator(), sizeOf(sizes), { low, high, dtype })
+  return place(values as HostArray, sizes, dtype, options)
+}
+/** The numbers 0 to n-1 in random order, int32 unless asked otherwise. */
+export function randperm(n: number, options: RandomOptions = {}): Tensor {
+  const dtype = options.dtype ?? "int32"
+  const values = draws.randperm(options.generator ?? defaultGenerator(), n)
+  return place(dtype === "int32" ? values : encode(values, dtype), [n], dtype, options)
+}
+
+const likeOptions = (x: Tensor, options: RandomOptions): RandomOptions => ({
+  dtype: x.dtype,
+  device: x.device,
+  ...options,
+})
+export const randLike = (x: Tensor, options: RandomOptions = {}): Tensor => rand(x.shape, likeOptions(x, options))
+export const randnLike = (x: Tensor, options: RandomOptions = {}): Tensor => randn(x.shape, likeOptions(x, options))
+
+/** Normal numbers with a mean and a standard deviation for all. */
+export function normal(mean: number, std: number, shape: readonly number[], options: RandomOptions = {}): Tensor {
+  const sizes = split("normal", [shape]).shape
+  const dtype = realDType("normal", options.dtype)
+  return place(
+    draws.normal(options.generator ?? defaultGenerator(), sizeOf(sizes), { dtype, mean, std }),
+    sizes,
+    dtype,
+    options,
+  )
+}
+
+/** 1 with the probability that each element of `probabilities` gives, else 0. Reads the probabilities at once. */
+export function bernoulli(probabilities: Tensor, options: { readonly generator?: Generator } = {}): Tensor {
+  const dtype = realDType("bernoulli", probabilities.dtype)
+  const values = decode(dataSync(probabilities.detach()), dtype)
+  const wide = dtype === "float64" ? (values as Float64Array) : (values as Float32Array)
+  const drawn = draws.bernoulliTensor(options.generator ?? defaultGenerator(), wide)
+  return upload(probabilities.device, encode(drawn, dtype), probabilities.shape, dtype)
+}
+
+/** `samples` positions drawn by weight from each row of `weights` ([N] or [R, N]); int32. Reads the weights at once. */
+export function multinomial(
+  weights: Tensor,
+  samples: number,
+  options: { readonly replacement?: boolean; readonly generator?: Generator } = {},
+): Tensor {
+  if (weights.ndim !== 1 && weights.ndim !== 2)
+    throw new ShapeError(`multinomial: weights must have 1 or 2 dims, got ${shapeText(weights.shape)}`)
+  const dtype = realDType("multinomial", weights.dtype)
+  const rows = weights.ndim === 2 ? weights.shape[0] : 1
+  const values = decode(dataSync(weights.detach()), dtype) as Float32Array
+  const drawn = draws.multinomial(options.generator ?? defaultGenerator(), values, {
+    samples,
+    replacement: options.replacement,
+    rows,
+  })
+  return upload(
+    weights.device,
+    Int32Array.from(drawn as ArrayLike<number>),
+    weights.ndim === 2 ? [rows, samples] : [samples],
+    "int32",
+  )
+}
+
+/** Writes host values into `x`, whatever its strides: elements were drawn in the order in which PyTorch fills memory. */
+function fillWith(name: string, x: Tensor, values: HostArray, order: readonly number[] | null): Tensor {
+  checkInPlace(name, x)
+  const shape = order ? order.map((d) => x.shape[d]) : x.shape
+  const drawn = upload(x.device, values, shape, x.dtype)
+  const source = order ? drawn.permute(order.map((_, d) => order.indexOf(d))) : drawn
+  const info = { name: name.slice(0, -1), keep: [], vjp: null }
+  return applyInPlace(info, x, [], () => {
+    if (sizeOf(x.shape) > 0) execute(kernels.copy(x.dtype, x.dtype), [source], [x])
+  })
+}
+
+/** Dims by falling stride if `x` is a gapless permutation of memory, else null: PyTorch then fills in row-major order. */
+function memoryOrder(x: Tensor): readonly number[] | null {
+  if (x.isContiguous()) return null
+  const order = x.shape.map((_, d) => d).sort((a, b) => x.strides[b] - x.strides[a] || a - b)
+  let step = 1
+  for (const d of [...order].reverse()) {
+    if (x.shape[d] !== 1 && x.strides[d] !== step) return null
+    step *= x.shape[d]
+  }
+  return order
+}
+
+/** Fills `x` with uniform numbers in [from, to). */
+export function uniform_(x: Tensor, from = 0, to = 1, generator: Generator = defaultGenerator()): Tensor {
+  const dtype = realDType("uniform_", x.dtype)
+  return fillWith("uniform_", x, draws.uniform(generator, sizeOf(x.shape), { dtype, from, to }), memoryOrder(x))
+}
+/** Fills `x` with normal numbers. */
+export function normal_(x: Tensor, mean = 0, std = 1, generator: Generator = defaultGenerator()): Tensor {
+  const dtype = realDType("normal_", x.dtype)
+  const contiguous = x.isContiguous()
+  return fillWith(
+    "normal_",
+    x,
+    draws.normal(generator, sizeOf(x.shape), { dtype, mean, std, contiguous }),
+    memoryOrder(x),
+  )
+}
+/** Fills `x` with 1 at probability `p`, else 0. */
+export function bernoulli_(x: Tensor, p = 0.5, generator: Generator = defaultGenerator()): Tensor {
+  const values = draws.bernoulli(generator, sizeOf(x.shape), { p, dtype: x.dtype })
+  return fillWith("bernoulli_", x, values as HostArray, memoryOrder(x))
+}
+/** Fills `x` with exponentially distributed numbers. */
+export function exponential_(x: Tensor, lambda = 1, generator: Generator = defaultGenerator()): Tensor {
+  const dtype = realDType("exponential_", x.dtype)
+  return fillWith("exponential_", x, draws.exponential(generator, sizeOf(x.shape), { dtype, lambda }), memoryOrder(x))
+}
+/** Fills `x` with whole numbers in [low, high). */
+export function random_(x: Tensor, low: number, high: number, generator: Generator = defaultGenerator()): Tensor {
+  if (x.dtype === "bool") throw new ValueError("random_: a bool tensor has no range; use bernoulli_")
+  return fillWith(
+    "random_",
+    x,
+    draws.randint(generator, sizeOf(x.shape), { low, high, dtype: x.dtype }) as HostArray,
+    memoryOrder(x),
+  )
+}
+
+/** A dropout mask already scaled: 0 with probability `p`, else 1 / (1 - p). Draws nothing for p = 0 and p = 1. */
+export function dropoutMask(x: Tensor, p: number, generator: Generator = defaultGenerator()): Tensor {
+  const dtype = realDType("dropout", computeDType(x.dtype))
+  const order = memoryOrder(x)
+  const shape = order ? order.map((d) => x.shape[d]) : x.shape
+  const mask = upload(x.device, draws.dropoutMask(generator, sizeOf(x.shape), { p, dtype }), shape, dtype)
+  return order ? mask.permute(order.map((_, d) => order.indexOf(d))) : mask
+}

@@ -1,0 +1,22 @@
+// One configuration for every test of the workspace. Packages resolve from `src` through their `exports`, so no build
+// is needed first.
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    include: [
+      "packages/*/src/**/*.test.ts",
+      "packages/conformance/**/*.test.ts",
+      "apps/*/{src,test}/**/*.test.ts",
+      "scripts/**/*.test.ts",
+    ],
+    exclude: ["**/node_modules/**", "**/dist/**"],
+    setupFiles: ["./scripts/stray-console.ts"],
+    pool: "forks",
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    allowOnly: false,
+    restoreMocks: true,
+  },
+})
