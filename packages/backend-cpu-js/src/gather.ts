@@ -33,7 +33,9 @@ function readIndices(operation: string, view: View, dim: number, size: number): 
     for (let i = 0, from = at[0]; i < n; i++, from += step[0]) {
       const index = Number(source[from])
       if (!(index >= 0 && index < size)) {
-        throw new IndexError(`${operation}: index out of range: got ${index}, expected 0 <= index < ${size} at dim ${dim}`)
+        throw new IndexError(
+          `${operation}: index out of range: got ${index}, expected 0 <= index < ${size} at dim ${dim}`,
+        )
       }
       values[to++] = index
     }
@@ -62,11 +64,8 @@ export function runGather({ dim }: GatherKernel, inputs: readonly View[], output
   const target = blockOf(output.storage).array(output.dtype)
   const along = x.strides[dim]
   const pick = pickFor(source)
-  eachRow(
-    output.shape,
-    [output.strides, without(x, dim), strides],
-    [output.offset, x.offset, 0],
-    (n, at, step) => pick(n, target, at[0], step[0], source, at[1], step[1], values, at[2], step[2], along),
+  eachRow(output.shape, [output.strides, without(x, dim), strides], [output.offset, x.offset, 0], (n, at, step) =>
+    pick(n, target, at[0], step[0], source, at[1], step[1], values, at[2], step[2], along),
   )
 }
 

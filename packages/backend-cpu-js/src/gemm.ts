@@ -31,7 +31,15 @@ const packedB = new Float64Array(nBlock * kBlock)
 const sums = new Float64Array(mBlock * nBlock)
 
 /** Lays `lines` rows of a (or columns of b) out in panels of four: `[panel][k][4]`, filled up with zeros. */
-function pack(source: FloatArray, at: number, lines: number, lineStep: number, k: number, kStep: number, target: Float64Array): void {
+function pack(
+  source: FloatArray,
+  at: number,
+  lines: number,
+  lineStep: number,
+  k: number,
+  kStep: number,
+  target: Float64Array,
+): void {
   let to = 0
   for (let line = 0; line < lines; line += 4) {
     const have = Math.min(4, lines - line)

@@ -15,6 +15,7 @@ import {
 } from "@rondo/backend"
 import { castLoop, element, fillRegister, loadLoop, roundLoop } from "./loops/cast.js"
 import { floatBinary, floatUnaryLoops, floatWhere } from "./loops/float.js"
+import { float32Loops } from "./loops/float32.js"
 import { boolBinary, intBinary, intUnaryLoops, intWhere } from "./loops/int.js"
 import { int64Binary, int64UnaryLoops, int64Where } from "./loops/int64.js"
 import { family, isHalf, type Loop, type StridedCopy } from "./loops/loop.js"
@@ -57,6 +58,7 @@ function register(dtype: DType, slot: number): HostArray {
 /** The loop of an operator on operands of `from`. */
 function operatorLoop(op: Operator, from: DType): Loop {
   const tables = from === "bool" ? boolTables : familyTables[family(from)]
+  if (op in float32Loops && from !== "float64") return float32Loops[op as "exp"]
   const found = op === "where" ? tables.where : (tables.unary[op] ?? tables.binary(op as never))
   if (!found) throw new DTypeError(`map: operator ${op} is not defined for ${from}`)
   return found
@@ -121,6 +123,8 @@ export class Plan {
   private readonly inputs: readonly { node: number; index: number; dtype: DType; lastRead: number }[]
   private readonly fixed: readonly number[]
   private readonly definedAt: readonly number[]
+  /** Inputs that are outputs as they are, beside others: another output may be written over them, so they are loaded. */
+  private readonly passed: ReadonlySet<number>
   private loads: Load[] = []
   private inPlace = true
 
@@ -139,13 +143,14 @@ export class Plan {
       instructions.push({ loop, to, a, b, c })
       if (isHalf(node.dtype)) instructions.push({ loop: roundLoop(node.dtype), to, a: to, b: to, c: to })
     })
-    // An input that is an output as well is still read when the block is stored.
-    for (const at of compiled.outputs) lastRead[at] = instructions.length
     this.nodes = nodes
     this.outputs = compiled.outputs
     this.instructions = instructions
     this.registers = assignRegisters(compiled)
     this.definedAt = definedAt
+    this.passed = new Set(
+      compiled.outputs.length > 1 ? compiled.outputs.filter((at) => nodes[at].kind === "input") : [],
+    )
     this.fixed = nodes.flatMap((node, at) => (node.kind === "const" || node.kind === "scalar" ? [at] : []))
     this.inputs = nodes.flatMap((node, at) =>
       node.kind === "input" ? [{ node: at, index: node.index, dtype: node.dtype, lastRead: lastRead[at] }] : [],
@@ -158,7 +163,8 @@ export class Plan {
   /** Connects the inputs: contiguous ones are read where they lie, single values fill a register, others are loaded. */
   bind(views: readonly View[], scalars: readonly number[], size: number): void {
     const n = Math.min(size, blockSize)
-    this.loads = []
+    // A run that ended in an error may have left views behind.
+    this.release()
     this.inPlace = this.fixed.length === 0
     for (const { node, index, dtype } of this.inputs) this.bindInput(node, dtype, views[index], n)
     for (const at of this.fixed) {
@@ -171,7 +177,9 @@ export class Plan {
   private bindInput(node: number, dtype: DType, view: View, n: number): void {
     const source = elements(view)
     const half = isHalf(dtype)
-    if (!half && isContiguous(view.shape, view.strides)) return this.place(node, source, view.offset)
+    if (!half && !this.passed.has(node) && isContiguous(view.shape, view.strides)) {
+      return this.place(node, source, view.offset)
+    }
     this.inPlace = false
     const target = this.registers[node]
     if (view.strides.every((stride, d) => stride === 0 || view.shape[d] === 1)) {

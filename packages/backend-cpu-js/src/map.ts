@@ -45,7 +45,12 @@ function store({ node, target, copy, cursor, convert, straight }: Store, plan: P
 }
 
 /** Runs compiled expressions over views of one shape. Blocks are evaluated whole before they are written. */
-export function evaluateInto(plan: Plan, inputs: readonly View[], outputs: readonly View[], scalars: readonly number[]): void {
+export function evaluateInto(
+  plan: Plan,
+  inputs: readonly View[],
+  outputs: readonly View[],
+  scalars: readonly number[],
+): void {
   const size = sizeOf(outputs[0].shape)
   if (size === 0) return
   plan.bind(inputs, scalars, size)

@@ -26,7 +26,8 @@ interface Walk {
 /** The least distance between neighbours along any of `dims`. */
 function leastStride(view: View, dims: readonly number[]): number {
   let least = Infinity
-  for (const d of dims) if (view.shape[d] > 1 && view.strides[d] !== 0) least = Math.min(least, Math.abs(view.strides[d]))
+  for (const d of dims)
+    if (view.shape[d] > 1 && view.strides[d] !== 0) least = Math.min(least, Math.abs(view.strides[d]))
   return least
 }
 
@@ -46,7 +47,8 @@ function walkOf(view: View, dims: readonly number[]): Walk {
   const count = (list: readonly number[]) => sizeOf(list.map((d) => shape[d]))
   const rowsFirst = leastStride(view, reduced) <= leastStride(view, kept)
   if (rowsFirst && count(trail) > 1) return { order: [...kept, ...reduced], reduced: count(reduced), inner: 1 }
-  if (!rowsFirst && count(trail) <= 1) return { order: [...reduced, ...kept], reduced: count(reduced), inner: count(kept) }
+  if (!rowsFirst && count(trail) <= 1)
+    return { order: [...reduced, ...kept], reduced: count(reduced), inner: count(kept) }
   return { order: [...lead, ...reduced, ...trail], reduced: count(reduced), inner: count(trail) }
 }
 

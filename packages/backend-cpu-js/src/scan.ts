@@ -112,7 +112,20 @@ export function runScan(kernel: ScanKernel, input: View, outputs: readonly View[
       else {
         const po = at[2] + k * step[2]
         const p = arrays[2] as Int32Array
-        extremeLine(op === "max", n, r as Float64Array, ro, along[0], a as Float64Array, ao, along[1], p, po, along[2], reverse)
+        extremeLine(
+          op === "max",
+          n,
+          r as Float64Array,
+          ro,
+          along[0],
+          a as Float64Array,
+          ao,
+          along[1],
+          p,
+          po,
+          along[2],
+          reverse,
+        )
       }
     }
   })

@@ -34,7 +34,13 @@ function merge(
 }
 
 /** The positions of `keys[0 … n-1]` in sorted order. */
-function sortedPositions(keys: Keys, n: number, descending: boolean, first: Int32Array, second: Int32Array): Int32Array {
+function sortedPositions(
+  keys: Keys,
+  n: number,
+  descending: boolean,
+  first: Int32Array,
+  second: Int32Array,
+): Int32Array {
   let source = first
   let target = second
   for (let i = 0; i < n; i++) source[i] = i

@@ -17,13 +17,14 @@ export class Cursor {
   at = 0
   /** Elements left of the current run. */
   left = 0
+  /** Elements of a whole run. */
+  readonly run: number
   /** Distance of neighbours in a run. */
   readonly step: number
   private readonly offset: number
   private readonly shape: readonly number[]
   private readonly strides: readonly number[]
   private readonly index: number[]
-  private readonly run: number
 
   constructor(shape: readonly number[], strides: readonly number[], offset: number) {
     const nest = collapse(shape, [strides])
@@ -52,6 +53,26 @@ export class Cursor {
     this.left = this.run - inRun
   }
 
+  /** Whole runs that lie ahead at one distance, the current one included; 0 in the middle of a run. */
+  rows(): number {
+    const last = this.shape.length - 1
+    if (last < 0 || this.left !== this.run) return 0
+    return this.shape[last] - this.index[last]
+  }
+
+  /** Distance of neighbouring runs. */
+  get rowStep(): number {
+    return this.shape.length === 0 ? 0 : this.strides[this.shape.length - 1]
+  }
+
+  /** Moves on by whole runs, `count <= rows()`. */
+  advanceRows(count: number): void {
+    const last = this.shape.length - 1
+    this.at += (count - 1) * this.strides[last]
+    this.index[last] += count - 1
+    this.advance(this.run)
+  }
+
   /** Moves on by `count <= left` elements. */
   advance(count: number): void {
     this.at += count * this.step
@@ -71,10 +92,18 @@ export class Cursor {
 /** Reads `n` elements at the cursor into `target[0 … n-1]`. */
 export function gatherBlock(copy: StridedCopy, cursor: Cursor, n: number, source: HostArray, target: HostArray): void {
   for (let done = 0; done < n;) {
-    const run = Math.min(n - done, cursor.left)
-    copy(run, target, done, 1, source, cursor.at, cursor.step)
-    cursor.advance(run)
-    done += run
+    const { run, at, step } = cursor
+    const rows = Math.min(cursor.rows(), Math.floor((n - done) / run))
+    if (rows > 0) {
+      copy(rows, run, target, done, run, 1, source, at, cursor.rowStep, step)
+      cursor.advanceRows(rows)
+      done += rows * run
+    } else {
+      const count = Math.min(n - done, cursor.left)
+      copy(1, count, target, done, 0, 1, source, at, 0, step)
+      cursor.advance(count)
+      done += count
+    }
   }
 }
 
@@ -88,10 +117,18 @@ export function scatterBlock(
   target: HostArray,
 ): void {
   for (let done = 0; done < n;) {
-    const run = Math.min(n - done, cursor.left)
-    copy(run, target, cursor.at, cursor.step, source, from + done, 1)
-    cursor.advance(run)
-    done += run
+    const { run, at, step } = cursor
+    const rows = Math.min(cursor.rows(), Math.floor((n - done) / run))
+    if (rows > 0) {
+      copy(rows, run, target, at, cursor.rowStep, step, source, from + done, run, 1)
+      cursor.advanceRows(rows)
+      done += rows * run
+    } else {
+      const count = Math.min(n - done, cursor.left)
+      copy(1, count, target, at, 0, step, source, from + done, 0, 1)
+      cursor.advance(count)
+      done += count
+    }
   }
 }
 
@@ -129,10 +166,28 @@ export function eachRow(
 /** Copies a view into another of the same shape and dtype, bits unchanged. */
 export function copyView(from: View, source: HostArray, to: View, target: HostArray): void {
   const copy = copyLoop(from.dtype)
-  eachRow(from.shape, [from.strides, to.strides], [from.offset, to.offset], (n, at, step) => {
-    if (step[0] === 1 && step[1] === 1 && n >= 64) {
-      ;(target as Uint8Array).set((source as Uint8Array).subarray(at[0], at[0] + n), at[1])
-    } else copy(n, target, at[1], step[1], source, at[0], step[0])
-  })
+  const nest = collapse(from.shape, [from.strides, to.strides])
+  if (nest.shape.includes(0)) return
+  const rank = nest.shape.length
+  const [a, r] = nest.strides
+  const n = rank > 0 ? nest.shape[rank - 1] : 1
+  if (rank === 1 && a[0] === 1 && r[0] === 1 && n >= 64) {
+    ;(target as Uint8Array).set((source as Uint8Array).subarray(from.offset, from.offset + n), to.offset)
+    return
+  }
+  // The two innermost dims are one call; the others walk.
+  const rows = rank > 1 ? nest.shape[rank - 2] : 1
+  const [aRow, rRow] = rank > 1 ? [a[rank - 2], r[rank - 2]] : [0, 0]
+  const [as, rs] = rank > 0 ? [a[rank - 1], r[rank - 1]] : [1, 1]
+  const outer = Math.max(rank - 2, 0)
+  eachRow(
+    nest.shape.slice(0, outer),
+    [a.slice(0, outer), r.slice(0, outer)],
+    [from.offset, to.offset],
+    (count, at, step) => {
+      for (let k = 0; k < count; k++) {
+        copy(rows, n, target, at[1] + k * step[1], rRow, rs, source, at[0] + k * step[0], aRow, as)
+      }
+    },
+  )
 }
-

@@ -1,5 +1,18 @@
 // For the tests of this package: random strided views with known elements. Not part of what the package exports.
-import { byteSize, type DType, fromBfloat16, fromFloat16, hostView, sizeOf, toBfloat16, toFloat16, type View } from "@rondo/backend"
+import {
+  byteSize,
+  type DType,
+  dtypes,
+  fromBfloat16,
+  fromFloat16,
+  type HostArray,
+  hostArray,
+  hostView,
+  sizeOf,
+  toBfloat16,
+  toFloat16,
+  type View,
+} from "@rondo/backend"
 import { CpuJs } from "./backend.js"
 
 export type Value = number | bigint
@@ -30,9 +43,11 @@ function decode(dtype: DType, bits: Value): Value {
   return dtype === "bfloat16" ? fromBfloat16(Number(bits)) : bits
 }
 
+const singles = Object.fromEntries(dtypes.map((dtype) => [dtype, hostArray(dtype, 1)])) as Record<DType, HostArray>
+
 /** `value` as an element of `dtype`: rounded, truncated, wrapped. */
 export function rounded(dtype: DType, value: Value): Value {
-  const one = hostView(dtype, new ArrayBuffer(byteSize(dtype)))
+  const one = singles[dtype]
   one[0] = encode(dtype, value)
   return decode(dtype, one[0])
 }
@@ -106,7 +121,7 @@ export function randomValues(dtype: DType, shape: readonly number[], random: () 
     const x = random() * 8 - 4
     if (dtype === "bool") return x > 0 ? 1 : 0
     if (dtype === "uint8") return Math.floor(random() * 256)
-    if (dtype === "int32") return Math.round(x * 3)
+    if (dtype === "int32") return Math.round(x * 3) | 0
     if (dtype === "int64") return BigInt(Math.round(x * 3))
     return rounded(dtype, x)
   })

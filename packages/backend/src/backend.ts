@@ -10,7 +10,10 @@ export interface Capabilities {
   readonly dtypes: readonly DType[]
   /** True if `readSync` exists. */
   readonly syncRead: boolean
-  /** True if the JavaScript collector sees the memory (plain array buffers): no pressure needs to be simulated. */
+  /**
+   * True if the JavaScript collector sees the memory (plain array buffers): core then leaves storages that were dropped
+   * to the collector without calling `free`, and the backend corrects its own count.
+   */
   readonly hostMemory: boolean
   /** Most bytes of a single buffer. */
   readonly maxBufferBytes: number
@@ -78,13 +81,15 @@ export async function listDevices(providers: readonly BackendProvider[]): Promis
 }
 
 /**
- * Opens the device called `name`, or for `"auto"` the first that can be had. Throws a DeviceError that lists every
- * device with the reason why it was passed over.
+ * Opens the device called `name`, or for `"auto"` the first that can be had. `open` may stand in for the provider's own
+ * opening, for instance to hand out a device that is open already. Throws a DeviceError that lists every device with
+ * the reason why it was passed over.
  */
-export async function openBackend(
+export async function openBackend<T = Backend>(
   name: string,
   providers: readonly BackendProvider[],
-): Promise<{ backend: Backend; passedOver: DeviceStatus[] }> {
+  open: (provider: BackendProvider) => Promise<T> = (provider) => provider.open() as Promise<T>,
+): Promise<{ backend: T; passedOver: DeviceStatus[] }> {
   const candidates = name === "auto" ? providers : providers.filter((p) => p.name === name)
   if (candidates.length === 0) {
     const known = providers.map((p) => p.name).join(", ")
@@ -95,7 +100,7 @@ export async function openBackend(
     const [status] = await listDevices([provider])
     if (status.available) {
       try {
-        return { backend: await provider.open(), passedOver }
+        return { backend: await open(provider), passedOver }
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error)
         passedOver.push({ name: provider.name, available: false, reason })

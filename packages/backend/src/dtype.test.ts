@@ -28,7 +28,16 @@ describe("dtypes", () => {
   })
 
   it("computes with 16-bit floats in float32 and with the others as they are", () => {
-    expect(dtypes.map(computeDType)).toEqual(["bool", "uint8", "int32", "int64", "float32", "float32", "float32", "float64"])
+    expect(dtypes.map(computeDType)).toEqual([
+      "bool",
+      "uint8",
+      "int32",
+      "int64",
+      "float32",
+      "float32",
+      "float32",
+      "float64",
+    ])
   })
 
   it("recognises names and nothing else", () => {

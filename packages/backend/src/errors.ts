@@ -14,35 +14,56 @@
  * ```
  */
 export class RondoError extends Error {
+  // Written out: a bundler may rename classes, and the name is part of what users match on.
+  override name = "RondoError"
   /** The text without the name of the operation. */
   readonly fact: string
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
-    this.name = new.target.name
     this.fact = message.replace(/^[\w$.]+: /, "")
   }
 }
 
 /** Shapes, sizes, ranks or dims do not fit the operation. */
-export class ShapeError extends RondoError {}
+export class ShapeError extends RondoError {
+  override name = "ShapeError"
+}
 /** The operation is not defined for these dtypes, or the device lacks one. */
-export class DTypeError extends RondoError {}
+export class DTypeError extends RondoError {
+  override name = "DTypeError"
+}
 /** Operands live on different devices, or a device is unknown or unavailable. */
-export class DeviceError extends RondoError {}
+export class DeviceError extends RondoError {
+  override name = "DeviceError"
+}
 /** An index or dim lies outside its range. */
-export class IndexError extends RondoError {}
+export class IndexError extends RondoError {
+  override name = "IndexError"
+}
 /** An argument has a value that the operation cannot take. */
-export class ValueError extends RondoError {}
+export class ValueError extends RondoError {
+  override name = "ValueError"
+}
 /** The device cannot hold another buffer; says what was asked for and what is in use. */
-export class OutOfMemoryError extends RondoError {}
+export class OutOfMemoryError extends RondoError {
+  override name = "OutOfMemoryError"
+}
 /** A tensor was used after `dispose()`, or after the scope that owned it ended. */
-export class DisposedError extends RondoError {}
+export class DisposedError extends RondoError {
+  override name = "DisposedError"
+}
 /** Backward is impossible: no graph, a freed graph, a changed saved tensor, a non-scalar root. */
-export class GradientError extends RondoError {}
+export class GradientError extends RondoError {
+  override name = "GradientError"
+}
 /** A file or byte stream is not what it claims to be; says where. */
-export class FormatError extends RondoError {}
+export class FormatError extends RondoError {
+  override name = "FormatError"
+}
 /** Module state: missing, unexpected or misshaped keys. */
-export class StateDictError extends RondoError {}
+export class StateDictError extends RondoError {
+  override name = "StateDictError"
+}
 
 /** `[2, 3]`, as every message prints a shape. */
 export function shapeText(shape: readonly number[]): string {

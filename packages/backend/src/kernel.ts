@@ -112,13 +112,28 @@ function makeKey(kernel: Kernel): string {
   }
 }
 
-/** Kernel makers for what every package needs. */
+const made = new Map<string, Kernel>()
+
+/**
+ * The one kernel under this name, made at the first call: backends find compiled code by the kernel's identity first.
+ * `name` must say everything that `make` depends on.
+ */
+export function cachedKernel<K extends Kernel>(name: string, make: () => K): K {
+  let kernel = made.get(name)
+  if (!kernel) made.set(name, (kernel = make()))
+  return kernel as K
+}
+
+/** Kernels that every package needs. */
 export const kernels = {
   /** Copies input 0, converting it. */
-  copy: (from: DType, to: DType): MapKernel => ({ kind: "map", exprs: [e.cast(e.input(0, from), to)] }),
+  copy: (from: DType, to: DType): MapKernel =>
+    cachedKernel(`copy ${from} ${to}`, () => ({ kind: "map", exprs: [e.cast(e.input(0, from), to)] })),
   /** Fills with scalar 0. */
-  fill: (dtype: DType): MapKernel => ({
-    kind: "map",
-    exprs: [e.cast(e.scalar(0, computeDType(dtype)), dtype)],
-  }),
+  fill: (dtype: DType): MapKernel =>
+    cachedKernel(`fill ${dtype}`, () => ({ kind: "map", exprs: [e.cast(e.scalar(0, computeDType(dtype)), dtype)] })),
+  /** A plain product of matrices. */
+  matmul: { kind: "matmul" } as MatmulKernel,
+  /** A product plus a bias. */
+  matmulBias: { kind: "matmul", bias: true } as MatmulKernel,
 }

@@ -8,6 +8,8 @@ import {
   ShapeError,
   DTypeError,
   isFloat,
+  kernels,
+  sizeOf,
   type View,
 } from "@rondo/backend"
 import type { Device } from "./device.js"
@@ -32,6 +34,14 @@ export interface OpInfo {
   readonly vjp: Rule | null
   /** What the rule reads: this alone is held alive until backward. */
   readonly keep: readonly Kept[]
+  /** The same for each input's gradient alone: what only a gradient reads that nobody wants is not held. */
+  readonly keepFor?: readonly (readonly Kept[])[]
+}
+
+/** What must be held for the gradients that `inputs` want. */
+function kept({ keep, keepFor }: OpInfo, inputs: readonly Operand[]): readonly Kept[] {
+  if (!keepFor) return keep
+  return inputs.flatMap((x, i) => (typeof x !== "number" && x.requiresGrad ? keepFor[i] : []))
 }
 
 /** Every kernel of every operation runs here; tracing and profiling need no other place. */
@@ -97,7 +107,7 @@ export function recordOp(
 }
 
 function save(op: OpInfo, inputs: readonly Operand[], outputs: readonly Tensor[], params?: readonly number[]): Saved {
-  const { keep } = op
+  const keep = kept(op, inputs)
   const values = [
     keep.includes("x") ? inputs[0] : null,
     keep.includes("y") ? inputs[1] : null,
@@ -151,18 +161,29 @@ export function applyInPlace(
 ): Tensor {
   checkInPlace(`${op.name}_`, self)
   const recording = mode.record && (wantsGrad(inputs) || self.requiresGrad)
-  // Made before the change: edges are those of the old history, inputs are saved at the version that the forward saw.
-  const saved = recording ? save(op, inputs, [], params) : null
+  // Made before the change: edges are those of the old history, and where a gradient reads the old value it gets a copy.
+  const saved = recording ? save(op, withOriginal(op, self, inputs), [], params) : null
   const node = saved && makeNode(op.name, inputs, [self], op.vjp ?? noGradients, saved)
   write()
   self.handle.version++
   if (node && saved) {
-    if (op.keep.includes("out")) saved.keepOut(self)
+    if (kept(op, inputs).includes("out")) saved.keepOut(self)
     rebase(self, node, inputs.indexOf(self))
   }
   return self
 }
 
+function withOriginal(op: OpInfo, self: Tensor, inputs: readonly Operand[]): readonly Operand[] {
+  const reads = kept(op, inputs)
+  if (!inputs.some((x, i) => x === self && reads.includes(names[i]))) return inputs
+  const original = output(self.device, self.shape, self.dtype)
+  if (sizeOf(self.shape) > 0) execute(kernels.copy(self.dtype, self.dtype), [self], [original])
+  original.node = self.gradFn
+  original.outputIndex = self.outputIndex
+  return inputs.map((x) => (x === self ? original : x))
+}
+
+const names: readonly Kept[] = ["x", "y", "z"]
 const noGradients: Rule = () => []
 
 function rebase(self: Tensor, node: Node, selfIndex: number): void {

@@ -8,7 +8,7 @@ import { toDType } from "./ops/conversion.js"
 import { isnan } from "./ops/logic.js"
 import { reshape } from "./ops/movement.js"
 import { any, sum } from "./ops/reduce.js"
-import { keep } from "./scope.js"
+import { keep, scope } from "./scope.js"
 import type { Tensor } from "./tensor.js"
 
 /** How to go backwards. */
@@ -234,7 +234,8 @@ function visit(state: Walk, node: Node): void {
   }
   if (state.wanted && !node.edges.some((edge) => edge && state.wanted?.has(edge.node))) return
   if (node.saved) node.saved.needs = node.edges.map((edge) => edge !== null && (state.wanted?.has(edge.node) ?? true))
-  const results = node.apply(grads)
+  // Unless backward is recorded itself, whatever a rule computes on the way is free again when it returns.
+  const results = mode.record ? node.apply(grads) : scope(() => node.apply(grads))
   const { saved } = node
   node.edges.forEach((edge, i) => {
     const g = results[i]
@@ -244,6 +245,23 @@ function visit(state: Walk, node: Node): void {
     receive(state, edge, fitted, isFresh(fitted, grads, results, saved))
   })
   if (state.release) node.release()
+  // A hook may have kept what it was shown.
+  if (!mode.record && !node.hooks && !node.retained) recycle(slots, results, saved, state.captured.get(node))
+}
+
+/** Frees gradients that only the engine held, now that they were passed on. */
+function recycle(
+  slots: readonly (Pending | null)[],
+  results: readonly unknown[],
+  saved: Node["saved"],
+  captured: ReadonlyMap<number, Tensor> | undefined,
+): void {
+  for (const slot of slots) {
+    if (!slot?.owned || slot.value.handle.owners !== 1) continue
+    const { value } = slot
+    if (results.includes(value) || saved?.has(value) || (captured && [...captured.values()].includes(value))) continue
+    value.dispose()
+  }
 }
 
 // A result that nobody else can hold may be kept, or added to in place. Whatever is one of the incoming gradients, is
@@ -271,7 +289,10 @@ function accumulate(leaf: Tensor, g: Tensor, owned: boolean): void {
   if (leaf.disposed) return
   if (leaf.grad === null) leaf.grad = keep(owned || mode.record ? g : g.clone())
   else if (mode.record) leaf.grad = keep(add(leaf.grad, g))
-  else (add.op.inPlace as (x: Tensor, y: Tensor) => Tensor)(leaf.grad, g)
+  else {
+    ;(add.op.inPlace as (x: Tensor, y: Tensor) => Tensor)(leaf.grad, g)
+    if (owned && g.handle.owners === 1) g.dispose()
+  }
 }
 
 /** Undoes broadcasting and promotion: sums over stretched dims and casts back. The one place where that happens. */

@@ -4,6 +4,7 @@ import {
   broadcastStrides,
   computeDType,
   type DType,
+  DTypeError,
   e,
   type Expr,
   isFloat,
@@ -38,8 +39,8 @@ export interface Row {
   readonly expr: (...operands: Expr[]) => Expr
   /** Gradient of each operand; null says that the operation, or that operand, is not differentiable. */
   readonly vjp: null | Vjp | readonly (Vjp | null)[]
-  /** What `vjp` reads of operands (x, y, z) and result (out); default nothing. */
-  readonly keep?: readonly Kept[]
+  /** What `vjp` reads of operands (x, y, z) and result (out), in all or for each operand's gradient; default nothing. */
+  readonly keep?: readonly Kept[] | readonly (readonly Kept[])[]
   /** Named numbers after the operands, with their defaults; handed to each run, so that changing one compiles nothing. */
   readonly params?: Readonly<Record<string, number>>
   /** True if integers are computed in floats, as for `exp` and `div`. */
@@ -103,13 +104,18 @@ function define(row: Row, arity: 1 | 2 | 3) {
     family: "elementwise",
     arity,
     vjp: ruleOf(row),
-    keep: row.keep ?? [],
+    ...keepOf(row),
     inPlace,
   }
   const names = Object.keys(row.params ?? {})
   const definition: Definition = { row, arity, info, names, compiled: new Map() }
   const call = (...args: unknown[]): Tensor => run(definition, args)
   return Object.assign(call, { op: info })
+}
+
+function keepOf({ keep = [] }: Row): Pick<OpInfo, "keep" | "keepFor"> {
+  const each = keep.filter((entry): entry is readonly Kept[] => typeof entry !== "string")
+  return each.length > 0 ? { keep: [...new Set(each.flat())], keepFor: each } : { keep: keep as readonly Kept[] }
 }
 
 function ruleOf(row: Row): Rule | null {
@@ -202,11 +208,21 @@ function build(
     return typeof x === "object" ? e.cast(e.input(tensors++, x.dtype), own) : e.scalar(scalars++, own)
   })
   for (let i = 0; i < count; i++) args.push(constants ? e.const(constants[i], compute) : e.scalar(scalars++, compute))
-  const value = row.expr(...args)
+  const value = named(row, args)
   const result = into ?? (value.dtype === compute ? dtype : value.dtype)
   return {
     kernel: { kind: "map", exprs: [e.cast(value, result)] },
     dtype: value.dtype === compute ? dtype : value.dtype,
+  }
+}
+
+/** The row's expression; where it refuses a dtype, the error names the operation rather than the operator inside. */
+function named({ name, expr }: Row, args: readonly Expr[]): Expr {
+  try {
+    return expr(...args)
+  } catch (error) {
+    if (error instanceof DTypeError) throw new DTypeError(`${name}: ${error.fact}`)
+    throw error
   }
 }
 
@@ -267,7 +283,8 @@ function run(definition: Definition, args: readonly unknown[]): Tensor {
   const shape = resultShape(row.name, tensors)
   const out = output(device, shape, dtype)
   execute(kernel, tensors.map((x) => stretched(x, shape)), [out], scalarValues(operands, params)) // prettier-ignore
-  if (info.vjp !== null && wantsGrad(operands as Operand[])) recordOp(info, recorded(definition, operands, out), [out], params)
+  if (info.vjp !== null && wantsGrad(operands as Operand[]))
+    recordOp(info, recorded(definition, operands, out), [out], params)
   return out
 }
 

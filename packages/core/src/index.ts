@@ -5,6 +5,7 @@ export * from "./creation.js"
 export { defaultDType, setDefaultDType } from "./defaults.js"
 export { currentDevice, Device, hasDevice, use } from "./device.js"
 export type { BinaryOp, ElementwiseInfo, Input, Row, Scalar, TernaryOp, UnaryOp } from "./elementwise.js"
+export { type FusedExprs, mapInto } from "./fused.js"
 export { gradcheck, type GradcheckOptions, gradgradcheck } from "./gradcheck.js"
 export {
   detectAnomaly,

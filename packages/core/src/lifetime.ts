@@ -41,8 +41,10 @@ const registry = new FinalizationRegistry<Held>(({ device, storage }) => {
 export function allocate(device: Device, bytes: number): Handle {
   const storage = device.backend.alloc(bytes)
   const handle = new Handle(device, storage)
+  // Memory that the collector sees needs no finaliser, which would hold it until the next macrotask.
+  if (device.backend.capabilities.hostMemory) return handle
   registry.register(handle, { device, storage }, handle)
-  if (!device.backend.capabilities.hostMemory) press(device, bytes)
+  press(device, bytes)
   return handle
 }
 

@@ -156,6 +156,20 @@ export class Tensor implements View {
   [Symbol.dispose](): void {
     this.dispose()
   }
+  /**
+   * @internal Shows the memory of `other`, of equal shape, from now on. This is how a parameter changes its device or dtype
+   * while optimisers keep hold of it; nobody else needs it. The gradient is not looked at.
+   */
+  rehome(other: Tensor): void {
+    const self = this as { -readonly [K in "storage" | "dtype" | "strides" | "offset" | "handle"]: Tensor[K] }
+    other.handle.owners++
+    this.handle.release()
+    self.handle = other.handle
+    self.storage = other.storage
+    self.dtype = other.dtype
+    self.strides = other.strides
+    self.offset = other.offset
+  }
   /** @internal */
   check(operation: string): void {
     if (this.disposed || this.handle.disposed) throwDisposed(operation)

@@ -1,1 +1,38 @@
-export {}
+// Modules, layers and losses after torch.nn. Names are PyTorch's in camelCase; state-dict keys are PyTorch's.
+export * from "./activation.js"
+export * from "./container.js"
+export { Dropout, dropout, type DropoutOptions } from "./dropout.js"
+export {
+  type BCELogitsOptions,
+  type BCEOptions,
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  crossEntropy,
+  type CrossEntropyOptions,
+  huberLoss,
+  type HuberOptions,
+  l1Loss,
+  type LossOptions,
+  mseLoss,
+  nllLoss,
+  type NLLOptions,
+  type Reduction,
+  smoothL1Loss,
+  type SmoothL1Options,
+} from "./functional.js"
+export * as init from "./init.js"
+export { Identity, Linear, type LinearOptions } from "./linear.js"
+export * from "./loss.js"
+export { type LoadOptions, Module } from "./module.js"
+export { type FactoryOptions, Parameter } from "./parameter.js"
+export * from "./recurrent/cells.js"
+export {
+  GRU,
+  LSTM,
+  RecurrentLayer,
+  type RecurrentOptions,
+  RNN,
+  type RNNNonlinearity,
+  type RNNOptions,
+} from "./recurrent/recurrent.js"
+export type { LoadResult, StateDict } from "./state.js"

@@ -26,6 +26,8 @@ def c_function(name, arity=1):
 def sigmoid(x):
     if math.isnan(x) or math.isinf(x):
         return x if math.isnan(x) else float(x > 0)
+    if abs(x) > 1000:
+        return float(x > 0)
     return float(1 / (1 + (-decimal.Decimal(x)).exp()))
 
 

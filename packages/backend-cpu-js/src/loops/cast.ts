@@ -1,13 +1,5 @@
 // Conversions between dtypes, and of single numbers into a dtype. Truncation and wrapping are those of typed-array stores.
-import {
-  type DType,
-  fromBfloat16,
-  fromFloat16,
-  type HostArray,
-  isFloat,
-  toBfloat16,
-  toFloat16,
-} from "@rondo/backend"
+import { type DType, fromBfloat16, fromFloat16, type HostArray, isFloat, toBfloat16, toFloat16 } from "@rondo/backend"
 import { family, type FloatArray, type IntArray, isHalf, type Loop } from "./loop.js"
 
 type Big = BigInt64Array

@@ -1,5 +1,12 @@
 // Loops on float32 and float64. Each result is rounded when it is stored, so float32 is rounded at every operator.
-import { type BinaryOperator, type anyUnary, type arithmetic, type comparison, type floatUnary, roundHalfEven } from "@rondo/backend"
+import {
+  type BinaryOperator,
+  type anyUnary,
+  type arithmetic,
+  type comparison,
+  type floatUnary,
+  roundHalfEven,
+} from "@rondo/backend"
 import { erf } from "../erf.js"
 import type { FloatArray, Loop, StridedCopy } from "./loop.js"
 
@@ -151,11 +158,15 @@ export const floatWhere: Loop<FloatArray, FloatArray, Uint8Array> = (n, r, ro, a
   for (let i = 0; i < n; i++) r[ro + i] = a[ao + i] !== 0 ? b[bo + i] : c[co + i]
 }
 
-export const floatCopy: StridedCopy<FloatArray> = (n, r, ro, rs, a, ao, as) => {
-  for (let i = 0; i < n; i++) {
-    r[ro] = a[ao]
-    ro += rs
-    ao += as
+export const floatCopy: StridedCopy<FloatArray> = (rows, n, r, ro, rRow, rs, a, ao, aRow, as) => {
+  for (let j = 0; j < rows; j++) {
+    let to = ro + j * rRow
+    let from = ao + j * aRow
+    for (let i = 0; i < n; i++) {
+      r[to] = a[from]
+      to += rs
+      from += as
+    }
   }
 }
 

@@ -101,11 +101,15 @@ export const intWhere: Loop<IntArray, IntArray, Uint8Array> = (n, r, ro, a, ao, 
   for (let i = 0; i < n; i++) r[ro + i] = a[ao + i] !== 0 ? b[bo + i] : c[co + i]
 }
 
-export const intCopy: StridedCopy<IntArray> = (n, r, ro, rs, a, ao, as) => {
-  for (let i = 0; i < n; i++) {
-    r[ro] = a[ao]
-    ro += rs
-    ao += as
+export const intCopy: StridedCopy<IntArray> = (rows, n, r, ro, rRow, rs, a, ao, aRow, as) => {
+  for (let j = 0; j < rows; j++) {
+    let to = ro + j * rRow
+    let from = ao + j * aRow
+    for (let i = 0; i < n; i++) {
+      r[to] = a[from]
+      to += rs
+      from += as
+    }
   }
 }
 

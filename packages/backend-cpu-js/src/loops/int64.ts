@@ -98,15 +98,20 @@ export const int64Where: Loop<Big, Big, Uint8Array> = (n, r, ro, a, ao, b, bo, c
   for (let i = 0; i < n; i++) r[ro + i] = a[ao + i] !== 0 ? b[bo + i] : c[co + i]
 }
 
-export const int64Copy: StridedCopy<Big> = (n, r, ro, rs, a, ao, as) => {
-  for (let i = 0; i < n; i++) {
-    r[ro] = a[ao]
-    ro += rs
-    ao += as
+export const int64Copy: StridedCopy<Big> = (rows, n, r, ro, rRow, rs, a, ao, aRow, as) => {
+  for (let j = 0; j < rows; j++) {
+    let to = ro + j * rRow
+    let from = ao + j * aRow
+    for (let i = 0; i < n; i++) {
+      r[to] = a[from]
+      to += rs
+      from += as
+    }
   }
 }
 
 const binary = { ...arithmeticLoops, ...bitwiseLoops, ...comparisonLoops }
 
 /** The loop of a binary operator on int64, or undefined where integers do not have it. */
-export const int64Binary = (op: BinaryOperator): Loop | undefined => (binary as Partial<Record<BinaryOperator, Loop>>)[op]
+export const int64Binary = (op: BinaryOperator): Loop | undefined =>
+  (binary as Partial<Record<BinaryOperator, Loop>>)[op]

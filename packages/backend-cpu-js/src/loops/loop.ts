@@ -9,10 +9,10 @@ export type Loop<R extends HostArray = HostArray, A extends HostArray = R, C ext
   loop(n: number, r: R, ro: number, a: C, ao: number, b: A, bo: number, c: A, co: number): void
 }["loop"]
 
-/** `r[ro + i * rs] = a[ao + i * as]` for `i < n`, bits unchanged. */
+/** `r[ro + j * rRow + i * rs] = a[ao + j * aRow + i * as]` for `j < rows` and `i < n`, bits unchanged. */
 export type StridedCopy<A extends HostArray = HostArray> = {
-  copy(n: number, r: A, ro: number, rs: number, a: A, ao: number, as: number): void
-}["copy"]
+  copy(rows: number, n: number, r: A, ro: number, rRow: number, rs: number, a: A, ao: number, aRow: number, as: number): void
+}["copy"] // prettier-ignore
 
 /** Arrays of floating point numbers: float32 and float64, and the registers of 16-bit floats. */
 export type FloatArray = Float32Array | Float64Array

@@ -30,7 +30,7 @@ export const mul: BinaryOp = binary({
   doc: "Product of two tensors. On bools: and.",
   expr: (x, y) => (x.dtype === "bool" ? e.and(x, y) : e.mul(x, y)),
   vjp: [(g, s) => mul(g, s.y), (g, s) => mul(g, s.x)],
-  keep: ["x", "y"],
+  keep: [["y"], ["x"]],
   plain: true,
 })
 export const div: BinaryOp = binary({
@@ -39,7 +39,7 @@ export const div: BinaryOp = binary({
   float: true,
   expr: (x, y) => e.div(x, y),
   vjp: [(g, s) => div(g, s.y), (g, s) => mul(g, div(s.x, mul(s.y, s.y))).neg()],
-  keep: ["x", "y"],
+  keep: [["y"], ["x", "y"]],
   plain: true,
   domain: [
     [-2, 2],

@@ -4,13 +4,49 @@ import type { StructuredInfo } from "../op.js"
 import type { Tensor } from "../tensor.js"
 import * as activation from "./activation.js"
 import * as arithmetic from "./arithmetic.js"
+import * as arranging from "./arranging.js"
 import * as conversion from "./conversion.js"
+import * as einsum from "./einsum.js"
+import * as fill from "./fill.js"
+import * as gather from "./gather.js"
+import * as indexing from "./indexing.js"
 import * as linalg from "./linalg.js"
 import * as logic from "./logic.js"
+import * as loss from "./loss.js"
 import * as movement from "./movement.js"
 import * as reduce from "./reduce.js"
+import * as repeating from "./repeating.js"
+import * as rows from "./rows.js"
+import * as scan from "./scan.js"
+import * as selection from "./selection.js"
+import * as shaping from "./shaping.js"
+import * as slicing from "./slicing.js"
+import * as softmax from "./softmax.js"
+import * as sort from "./sort.js"
 
-const modules = { ...arithmetic, ...logic, ...activation, ...conversion, ...movement, ...reduce, ...linalg }
+const modules = {
+  ...activation,
+  ...arithmetic,
+  ...arranging,
+  ...conversion,
+  ...einsum,
+  ...fill,
+  ...gather,
+  ...indexing,
+  ...linalg,
+  ...logic,
+  ...loss,
+  ...movement,
+  ...reduce,
+  ...repeating,
+  ...rows,
+  ...scan,
+  ...selection,
+  ...shaping,
+  ...slicing,
+  ...softmax,
+  ...sort,
+}
 type Modules = typeof modules
 
 /** Names that PyTorch uses and JavaScript reserves, or that mean something else as a free function. */
@@ -19,7 +55,7 @@ type MethodNames = typeof methodNames
 type MethodName<K> = K extends keyof MethodNames ? MethodNames[K] : K
 
 /** Operations whose first operand is not a tensor: no methods. Their rows say `method: false`. */
-type Free = "cat" | "stack" | "einsum" | "meshgrid" | "hstack" | "vstack"
+type Free = "cat" | "stack" | "einsum" | "meshgrid" | "hstack" | "vstack" | "bucketize"
 type OpNames = {
   [K in keyof Modules]: Modules[K] extends { readonly op: ElementwiseInfo | StructuredInfo } ? K : never
 }[keyof Modules]
@@ -65,8 +101,22 @@ export function methodName(name: string): string | null {
 
 export * from "./activation.js"
 export * from "./arithmetic.js"
+export * from "./arranging.js"
 export * from "./conversion.js"
+export * from "./einsum.js"
+export * from "./fill.js"
+export * from "./gather.js"
+export * from "./indexing.js"
 export * from "./linalg.js"
 export * from "./logic.js"
+export * from "./loss.js"
 export * from "./movement.js"
 export * from "./reduce.js"
+export * from "./repeating.js"
+export * from "./rows.js"
+export * from "./scan.js"
+export * from "./selection.js"
+export * from "./shaping.js"
+export * from "./slicing.js"
+export * from "./softmax.js"
+export * from "./sort.js"

@@ -45,6 +45,7 @@ function product(name: string, a: Tensor, b: Tensor): Tensor {
     {
       name,
       keep: ["x", "y"],
+      keepFor: [["y"], ["x"]],
       vjp: ([g], s) => [
         g && s.needs[0] ? product(name, g, swap(s.y)) : null,
         g && s.needs[1] ? product(name, swap(s.x), g) : null,
@@ -56,7 +57,7 @@ function product(name: string, a: Tensor, b: Tensor): Tensor {
       if (sizeOf(result.shape) === 0) return [result]
       if (k === 0) execute(kernels.fill(result.dtype), [], [result], [0])
       else
-        execute({ kind: "matmul" }, [stretchedView(a, [...batch, m, k]), stretchedView(b, [...batch, k, n])], [result])
+        execute(kernels.matmul, [stretchedView(a, [...batch, m, k]), stretchedView(b, [...batch, k, n])], [result])
       return [result]
     },
   )
@@ -217,6 +218,7 @@ function withBias(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
     {
       name: "linear",
       keep: ["x", "y"],
+      keepFor: [["y"], ["x"], []],
       vjp: ([g], s) => {
         if (!g) return []
         return [
@@ -230,7 +232,7 @@ function withBias(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
     (device) => {
       const result = output(device, [x.shape[0], weight.shape[0]], x.dtype)
       if (sizeOf(result.shape) === 0) return [result]
-      execute({ kind: "matmul", bias: true }, [x, swap(weight), stretchedView(bias, result.shape)], [result])
+      execute(kernels.matmulBias, [x, swap(weight), stretchedView(bias, result.shape)], [result])
       return [result]
     },
   )

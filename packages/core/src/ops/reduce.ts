@@ -1,10 +1,12 @@
 // Reductions over one dim, several or all: sums, products, extremes, moments and norms, each beside its gradient.
 import {
+  cachedKernel,
   computeDType,
   type DType,
   DTypeError,
   e,
   isFloat,
+  type ReduceKernel,
   type ReduceOperator,
   shapeText,
   ShapeError,
@@ -35,8 +37,11 @@ const dropped = (shape: readonly number[], dims: readonly number[]): number[] =>
 export function reduceKept(operator: ReduceOperator, x: Tensor, dims: readonly number[], dtype: DType): Tensor {
   const out = output(x.device, keptShape(x.shape, dims), dtype)
   const carried = operator === "argmax" || operator === "argmin" ? computeDType(x.dtype) : computeDType(dtype)
-  if (sizeOf(out.shape) > 0)
-    execute({ kind: "reduce", op: operator, dims, expr: e.cast(e.input(0, x.dtype), carried) }, [x], [out])
+  if (sizeOf(out.shape) === 0) return out
+  const kernel = cachedKernel<ReduceKernel>(`${operator} ${dims.join(",")} ${x.dtype} ${carried}`, () => {
+    return { kind: "reduce", op: operator, dims, expr: e.cast(e.input(0, x.dtype), carried) }
+  })
+  execute(kernel, [x], [out])
   return out
 }
 

@@ -1,0 +1,19 @@
+// The list of checks, in the order in which they run: what a backend must do alone first, then what core makes of it.
+import type { Check } from "../suite.js"
+import { backward } from "./backward.js"
+import { forward } from "./forward.js"
+import { firstOrder, secondOrder } from "./gradients.js"
+import { kernelsCheck } from "./kernels/index.js"
+import { layoutsCheck } from "./layouts.js"
+import { purity } from "./purity.js"
+
+/** Every check of the suite. */
+export const checks = (): readonly Check[] => [
+  kernelsCheck,
+  forward,
+  backward,
+  firstOrder,
+  secondOrder,
+  layoutsCheck,
+  purity,
+]

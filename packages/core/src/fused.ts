@@ -1,0 +1,75 @@
+// Several element-wise steps as one kernel that changes tensors in place: optimiser updates, copies into parameters.
+// Nothing is recorded for backward: it is not for the forward pass.
+import { computeDType, type DType, e, type Expr, type MapKernel, shapeText, ShapeError, sizeOf } from "@rondo/backend"
+import { checkInPlace, commonDevice, execute } from "./apply.js"
+import { separate, stretched } from "./elementwise.js"
+import type { Tensor } from "./tensor.js"
+
+/**
+ * What a fused kernel computes: the current elements of the inputs and the numbers of this run in, the new elements of
+ * the outputs out, all in one float dtype. Must be one object for all runs of a kernel: it is the key of what is compiled.
+ */
+export type FusedExprs = (inputs: readonly Expr[], scalars: readonly Expr[]) => readonly Expr[]
+
+const compiled = new WeakMap<FusedExprs, Map<string, MapKernel>>()
+
+function kernelOf(exprs: FusedExprs, outputs: readonly Tensor[], inputs: readonly Tensor[], scalars: number): MapKernel {
+  let known = compiled.get(exprs)
+  if (!known) compiled.set(exprs, (known = new Map()))
+  let key = ""
+  for (const x of outputs) key += `${x.dtype} `
+  for (const x of inputs) key += ` ${x.dtype}`
+  const found = known.get(key)
+  if (found) return found
+  const compute: DType = computeDType(outputs[0].dtype)
+  const values = exprs(
+    inputs.map((x, i) => e.cast(e.input(i, x.dtype), compute)),
+    Array.from({ length: scalars }, (_, i) => e.scalar(i, compute)),
+  )
+  const kernel: MapKernel = { kind: "map", exprs: outputs.map((x, i) => e.cast(values[i], x.dtype)) }
+  known.set(key, kernel)
+  return kernel
+}
+
+/**
+ * Overwrites `outputs` with what `exprs` computes from `inputs` and `scalars`, in one kernel. Outputs that are read must be
+ * inputs as well. Inputs broadcast to the outputs, which have one shape. Arithmetic is done in the dtype of the first
+ * output (float32 for 16-bit floats); new `scalars` compile nothing.
+ *
+ * Throws a ShapeError if shapes differ, a DeviceError across devices, a GradientError for leaves that require gradients
+ * outside of {@link noGrad}.
+ *
+ * @param name - What errors call the operation.
+ * @example
+ * ```ts
+ * const decay: FusedExprs = ([x, g], [rate]) => [e.sub(x, e.mul(rate, g))]
+ * noGrad(() => mapInto("decay", [weight], [weight, weight.grad!], decay, [0.1]))
+ * ```
+ */
+export function mapInto(
+  name: string,
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  exprs: FusedExprs,
+  scalars: readonly number[] = [],
+): void {
+  commonDevice(name, [...outputs, ...inputs])
+  const [{ shape }] = outputs
+  for (const x of outputs) {
+    checkInPlace(name, x)
+    if (x.shape.length !== shape.length || x.shape.some((size, d) => size !== shape[d])) {
+      throw new ShapeError(`${name}: shapes of what is changed differ: ${shapeText(shape)} and ${shapeText(x.shape)}`)
+    }
+  }
+  for (const x of inputs) {
+    const lead = shape.length - x.shape.length
+    if (lead < 0 || x.shape.some((size, d) => size !== 1 && size !== shape[d + lead])) {
+      throw new ShapeError(`${name}: ${shapeText(x.shape)} does not fit what is changed: ${shapeText(shape)}`)
+    }
+  }
+  if (sizeOf(shape) === 0) return
+  const kernel = kernelOf(exprs, outputs, inputs, scalars.length)
+  const views = outputs.reduce((list, self) => separate(self, list), inputs.map((x) => stretched(x, shape))) // prettier-ignore
+  execute(kernel, views, outputs, scalars)
+  for (const x of outputs) x.handle.version++
+}

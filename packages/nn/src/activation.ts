@@ -1,0 +1,161 @@
+// Nonlinearities and reshapes as layers: each is one operation of core with its options.
+import {
+  elu,
+  gelu,
+  leakyRelu,
+  logSigmoid,
+  logSoftmax,
+  relu,
+  sigmoid,
+  silu,
+  softmax,
+  softplus,
+  tanh,
+  type Tensor,
+} from "@rondo/core"
+import { Module } from "./module.js"
+
+/** Hyperbolic tangent of each element, any shape. */
+export class Tanh extends Module {
+  forward(x: Tensor): Tensor {
+    return tanh(x)
+  }
+}
+/** max(x, 0) of each element, any shape. */
+export class ReLU extends Module {
+  forward(x: Tensor): Tensor {
+    return relu(x)
+  }
+}
+/** 1 / (1 + exp(-x)) of each element, any shape. */
+export class Sigmoid extends Module {
+  forward(x: Tensor): Tensor {
+    return sigmoid(x)
+  }
+}
+/** log(sigmoid(x)) of each element without overflow, any shape. */
+export class LogSigmoid extends Module {
+  forward(x: Tensor): Tensor {
+    return logSigmoid(x)
+  }
+}
+/** x times the normal distribution function of x (the exact form, by the error function). */
+export class GELU extends Module {
+  forward(x: Tensor): Tensor {
+    return gelu(x)
+  }
+  protected override extraRepr(): string {
+    return "approximate='none'"
+  }
+}
+/** x sigmoid(x), also called swish. */
+export class SiLU extends Module {
+  forward(x: Tensor): Tensor {
+    return silu(x)
+  }
+}
+/** x where positive, else x times `negativeSlope`. */
+export class LeakyReLU extends Module {
+  readonly negativeSlope: number
+  constructor(negativeSlope = 0.01) {
+    super()
+    this.negativeSlope = negativeSlope
+  }
+  forward(x: Tensor): Tensor {
+    return leakyRelu(x, this.negativeSlope)
+  }
+  protected override extraRepr(): string {
+    return `negative_slope=${this.negativeSlope}`
+  }
+}
+/** x where positive, else alpha (exp(x) - 1). */
+export class ELU extends Module {
+  readonly alpha: number
+  constructor(alpha = 1) {
+    super()
+    this.alpha = alpha
+  }
+  forward(x: Tensor): Tensor {
+    return elu(x, this.alpha)
+  }
+  protected override extraRepr(): string {
+    return `alpha=${float(this.alpha)}`
+  }
+}
+/** log(1 + exp(beta x)) / beta, linear where beta x exceeds `threshold`. */
+export class Softplus extends Module {
+  readonly beta: number
+  readonly threshold: number
+  constructor({ beta = 1, threshold = 20 }: { readonly beta?: number; readonly threshold?: number } = {}) {
+    super()
+    this.beta = beta
+    this.threshold = threshold
+  }
+  forward(x: Tensor): Tensor {
+    return softplus(x, this.beta, this.threshold)
+  }
+  protected override extraRepr(): string {
+    return `beta=${this.beta}, threshold=${this.threshold}`
+  }
+}
+/**
+ * Positive numbers along `dim` that sum to 1.
+ *
+ * @example
+ * ```ts
+ * const p = new Softmax(-1).forward(tensor([[1, 2, 3]])) // 0.0900, 0.2447, 0.6652
+ * ```
+ */
+export class Softmax extends Module {
+  readonly dim: number
+  constructor(dim: number) {
+    super()
+    this.dim = dim
+  }
+  forward(x: Tensor): Tensor {
+    return softmax(x, this.dim)
+  }
+  protected override extraRepr(): string {
+    return `dim=${this.dim}`
+  }
+}
+/** Logarithm of {@link Softmax}, without overflow. */
+export class LogSoftmax extends Module {
+  readonly dim: number
+  constructor(dim: number) {
+    super()
+    this.dim = dim
+  }
+  forward(x: Tensor): Tensor {
+    return logSoftmax(x, this.dim)
+  }
+  protected override extraRepr(): string {
+    return `dim=${this.dim}`
+  }
+}
+/**
+ * Joins dims `startDim` to `endDim` (both included) into one; by default all but the first.
+ *
+ * @example
+ * ```ts
+ * const y = new Flatten().forward(ones(2, 3, 4)) // [2, 12]
+ * ```
+ */
+export class Flatten extends Module {
+  readonly startDim: number
+  readonly endDim: number
+  constructor(startDim = 1, endDim = -1) {
+    super()
+    this.startDim = startDim
+    this.endDim = endDim
+  }
+  forward(x: Tensor): Tensor {
+    return x.flatten(this.startDim, this.endDim)
+  }
+  protected override extraRepr(): string {
+    return `start_dim=${this.startDim}, end_dim=${this.endDim}`
+  }
+}
+
+/** As Python prints a float. */
+const float = (x: number): string => (Number.isInteger(x) ? `${x}.0` : String(x))

@@ -1,0 +1,275 @@
+// Losses as functions. Each error of an element is a row of core; here are reductions, weights and what fits together.
+import { DTypeError, isFloat, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
+import {
+  absoluteError,
+  bceError,
+  bceLogitsError,
+  huberError,
+  logSoftmax,
+  smoothL1Error,
+  squaredError,
+  type Tensor,
+  where,
+} from "@rondo/core"
+
+/** What becomes of the elements' losses: all of them, their mean, or their sum. */
+export type Reduction = "none" | "mean" | "sum"
+
+/** Option of every loss. */
+export interface LossOptions {
+  /** Default mean. */
+  readonly reduction?: Reduction
+}
+
+/** Throws a ValueError for anything but none, mean and sum. */
+export function checkReduction(name: string, reduction: string): void {
+  if (reduction === "none" || reduction === "mean" || reduction === "sum") return
+  throw new ValueError(`${name}: unknown reduction: got "${reduction}", expected "none", "mean" or "sum"`)
+}
+
+function reduced(name: string, losses: Tensor, reduction: Reduction = "mean"): Tensor {
+  checkReduction(name, reduction)
+  return reduction === "none" ? losses : reduction === "mean" ? losses.mean() : losses.sum()
+}
+
+const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((size, d) => size === b[d])
+
+// ---- distances
+
+/**
+ * Squared error `(x - y)^2`. Shapes broadcast, as in PyTorch (which warns: a [N] against a [N, 1] gives [N, N]).
+ *
+ * @example
+ * ```ts
+ * const loss = mseLoss(tensor([1, 2]), tensor([1, 4])) // 2
+ * ```
+ */
+export const mseLoss = (x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor =>
+  reduced("mseLoss", squaredError(x, y), reduction)
+
+/** Absolute error `|x - y|`; its gradient at 0 is 0. Shapes broadcast. */
+export const l1Loss = (x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor =>
+  reduced("l1Loss", absoluteError(x, y), reduction)
+
+/** Options of {@link smoothL1Loss}. */
+export interface SmoothL1Options extends LossOptions {
+  /** Where the parabola turns into a line. Default 1; 0 gives {@link l1Loss}. */
+  readonly beta?: number
+}
+/** `(x - y)^2 / (2 beta)` below a distance of beta, `|x - y| - beta / 2` above. Throws a ValueError for a negative beta. */
+export function smoothL1Loss(x: Tensor, y: Tensor, { beta = 1, reduction }: SmoothL1Options = {}): Tensor {
+  if (!(beta >= 0)) throw new ValueError(`smoothL1Loss: beta must not be negative: got ${beta}`)
+  return reduced("smoothL1Loss", beta === 0 ? absoluteError(x, y) : smoothL1Error(x, y, beta), reduction)
+}
+
+/** Options of {@link huberLoss}. */
+export interface HuberOptions extends LossOptions {
+  /** Where the parabola turns into a line. Default 1. */
+  readonly delta?: number
+}
+/** `(x - y)^2 / 2` up to a distance of delta, `delta (|x - y| - delta / 2)` above. Throws a ValueError unless delta > 0. */
+export function huberLoss(x: Tensor, y: Tensor, { delta = 1, reduction }: HuberOptions = {}): Tensor {
+  if (!(delta > 0)) throw new ValueError(`huberLoss: delta must be positive: got ${delta}`)
+  return reduced("huberLoss", huberError(x, y, delta), reduction)
+}
+
+// ---- classes
+
+/** Options of {@link nllLoss}. */
+export interface NLLOptions extends LossOptions {
+  /** Weight of each class, `[C]`. */
+  readonly weight?: Tensor | null
+  /** Targets of this value count for nothing. Default -100. */
+  readonly ignoreIndex?: number
+}
+/** Options of {@link crossEntropy}. */
+export interface CrossEntropyOptions extends NLLOptions {
+  /** How much of the target is spread evenly over all classes, 0 to 1. Default 0. */
+  readonly labelSmoothing?: number
+}
+
+function checkClasses(name: string, x: Tensor, weight: Tensor | null | undefined): number {
+  if (x.ndim === 0) throw new ShapeError(`${name}: got input [], expected [C], [N, C] or [N, C, ...]`)
+  const dim = x.ndim === 1 ? 0 : 1
+  if (weight && (weight.ndim !== 1 || weight.shape[0] !== x.shape[dim])) {
+    throw new ShapeError(
+      `${name}: got weight ${shapeText(weight.shape)}, expected [${x.shape[dim]}] for input ${shapeText(x.shape)}`,
+    )
+  }
+  return dim
+}
+
+/** A vector of one number a class, shaped to broadcast along the class dim. */
+const along = (weight: Tensor, dim: number, ndim: number): Tensor =>
+  weight.reshape(Array.from({ length: ndim }, (_, d) => (d === dim ? weight.shape[0] : 1)))
+
+/** Class indices, made harmless where they are ignored, and what each position counts. */
+interface Targets {
+  readonly dim: number
+  /** Indices with the class dim at size 1. */
+  readonly index: Tensor
+  /** True where the position counts; without the class dim. */
+  readonly counted: Tensor
+  /** Weight of each position, 0 where ignored; without the class dim. */
+  readonly weights: Tensor
+}
+
+function readTargets(name: string, x: Tensor, target: Tensor, options: NLLOptions): Targets {
+  const { weight = null, ignoreIndex = -100 } = options
+  const dim = checkClasses(name, x, weight)
+  const expected = x.shape.filter((_, d) => d !== dim)
+  if (!sameShape(target.shape, expected)) {
+    throw new ShapeError(
+      `${name}: got target ${shapeText(target.shape)}, expected ${shapeText(expected)} for input ${shapeText(x.shape)}`,
+    )
+  }
+  if (isFloat(target.dtype) || target.dtype === "bool") {
+    throw new DTypeError(`${name}: class targets must be integers: got ${target.dtype}; make them with dtype "int32"`)
+  }
+  const classes = target.dtype === "uint8" ? target.to("int32") : target
+  const counted = classes.ne(ignoreIndex)
+  const safe = where(counted, classes, 0).to(classes.dtype)
+  const weights = weight
+    ? where(counted, weight.indexSelect(0, safe.reshape(-1)).reshape(safe.shape), 0)
+    : counted.to(x.dtype)
+  return { dim, index: safe.unsqueeze(dim), counted, weights }
+}
+
+/** Negative, weighted log-probabilities of the targets. */
+function picked(logp: Tensor, { dim, index, counted, weights }: Targets): Tensor {
+  // where, not a product with 0: an ignored position may hold an infinity.
+  return where(counted, logp.gather(dim, index).squeeze(dim).mul(weights).neg(), 0)
+}
+
+function reducedByWeight(name: string, losses: Tensor, weights: Tensor, reduction: Reduction = "mean"): Tensor {
+  checkReduction(name, reduction)
+  return reduction === "none" ? losses : reduction === "sum" ? losses.sum() : losses.sum().div(weights.sum())
+}
+
+/**
+ * Negative log-likelihood of class indices; `mean` divides by the sum of the weights that counted.
+ *
+ * Throws a ShapeError if shapes do not fit, a DTypeError for targets that are no integers, an IndexError for a class that
+ * does not exist (where the device reads asynchronously: at the next read).
+ *
+ * @param x - Log-probabilities, `[C]`, `[N, C]` or `[N, C, d1, ...]`.
+ * @param target - int32 or int64, the shape of x without C.
+ */
+export function nllLoss(x: Tensor, target: Tensor, options: NLLOptions = {}): Tensor {
+  const targets = readTargets("nllLoss", x, target, options)
+  return reducedByWeight("nllLoss", picked(x, targets), targets.weights, options.reduction)
+}
+
+/**
+ * Cross-entropy of logits against class indices, or against probabilities of the shape of x (float).
+ *
+ * Throws as {@link nllLoss} does, and a ValueError for a smoothing outside of 0 to 1 or an ignoreIndex with probabilities.
+ *
+ * @param x - Logits, `[C]`, `[N, C]` or `[N, C, d1, ...]`.
+ * @param target - Class indices (int32 or int64) in the shape of x without C, or probabilities in the shape of x.
+ * @example
+ * ```ts
+ * const loss = crossEntropy(tensor([[2, 0], [0, 1]]), tensor([0, 1], { dtype: "int32" })) // 0.2201
+ * ```
+ */
+export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const { labelSmoothing = 0, reduction = "mean", weight = null } = options
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+    throw new ValueError(`crossEntropy: labelSmoothing must lie between 0 and 1: got ${labelSmoothing}`)
+  }
+  const dim = checkClasses("crossEntropy", x, weight)
+  if (isFloat(target.dtype)) return againstProbabilities(x, target, dim, options)
+  const logp = logSoftmax(x, dim)
+  const targets = readTargets("crossEntropy", x, target, options)
+  const hard = reducedByWeight("crossEntropy", picked(logp, targets), targets.weights, reduction)
+  if (labelSmoothing === 0) return hard
+  const weighted = weight ? logp.mul(along(weight, dim, x.ndim)) : logp
+  const spread = where(targets.counted, weighted.sum(dim).neg(), 0)
+  const soft = reducedByWeight("crossEntropy", spread, targets.weights, reduction)
+  return hard.mul(1 - labelSmoothing).add(soft.mul(labelSmoothing / x.shape[dim]))
+}
+
+function againstProbabilities(x: Tensor, target: Tensor, dim: number, options: CrossEntropyOptions): Tensor {
+  const { labelSmoothing = 0, reduction = "mean", weight = null, ignoreIndex = -100 } = options
+  checkReduction("crossEntropy", reduction)
+  if (ignoreIndex >= 0) throw new ValueError("crossEntropy: ignoreIndex does not work with probabilities as targets")
+  if (!sameShape(x.shape, target.shape)) {
+    throw new ShapeError(
+      `crossEntropy: got probabilities ${shapeText(target.shape)}, expected ${shapeText(x.shape)}; class indices need an integer dtype`,
+    )
+  }
+  const classes = x.shape[dim]
+  const smooth = labelSmoothing > 0 ? target.mul(1 - labelSmoothing).add(labelSmoothing / classes) : target
+  const logp = logSoftmax(x, dim)
+  const losses = (weight ? logp.mul(along(weight, dim, x.ndim)) : logp).mul(smooth).sum(dim).neg()
+  if (reduction === "none") return losses
+  return reduction === "sum" ? losses.sum() : losses.sum().div(sizeOf(x.shape) / classes)
+}
+
+// ---- two classes
+
+/** Options of {@link binaryCrossEntropy}. */
+export interface BCEOptions extends LossOptions {
+  /** Weight of each element; broadcasts. */
+  readonly weight?: Tensor | null
+}
+/** Options of {@link binaryCrossEntropyWithLogits}. */
+export interface BCELogitsOptions extends BCEOptions {
+  /** How often a positive example counts; broadcasts, so that `[C]` gives one number a class. */
+  readonly posWeight?: Tensor | null
+}
+
+function checkSameShape(name: string, x: Tensor, target: Tensor): void {
+  if (sameShape(x.shape, target.shape)) return
+  throw new ShapeError(
+    `${name}: got target ${shapeText(target.shape)}, expected ${shapeText(x.shape)} as the input; reshape one of them`,
+  )
+}
+
+/**
+ * Cross-entropy of probabilities. Logarithms are kept above -100 and the gradient's divisor above 1e-12, as in PyTorch.
+ *
+ * Throws a ShapeError if shapes differ, and a ValueError for a probability outside of 0 to 1 (checked where the device
+ * reads synchronously).
+ *
+ * @param x - Probabilities, any shape.
+ * @param target - 0 to 1, the shape and dtype of x.
+ */
+export function binaryCrossEntropy(x: Tensor, target: Tensor, { weight, reduction }: BCEOptions = {}): Tensor {
+  checkSameShape("binaryCrossEntropy", x, target)
+  if (!isFloat(target.dtype)) {
+    throw new DTypeError(`binaryCrossEntropy: targets must be floats: got ${target.dtype}; convert with .to("${x.dtype}")`)
+  }
+  checkProbabilities(x.detach())
+  const losses = bceError(x, target)
+  return reduced("binaryCrossEntropy", weight ? losses.mul(weight) : losses, reduction)
+}
+
+function checkProbabilities(x: Tensor): void {
+  if (!x.device.backend.readSync || sizeOf(x.shape) === 0) return
+  if (x.ge(0).logicalAnd(x.le(1)).all().itemSync() === 1) return
+  const range = `${x.amin().itemSync()} to ${x.amax().itemSync()}`
+  throw new ValueError(
+    `binaryCrossEntropy: probabilities must lie between 0 and 1: got ${range}; apply sigmoid, or use binaryCrossEntropyWithLogits`,
+  )
+}
+
+/**
+ * Cross-entropy of sigmoid(x), computed from the logits without overflow.
+ *
+ * Throws a ShapeError if shapes differ.
+ *
+ * @param x - Logits, any shape.
+ * @param target - 0 to 1, the shape of x.
+ * @example
+ * ```ts
+ * const loss = binaryCrossEntropyWithLogits(tensor([0, 100]), tensor([1, 0])) // 50.3466
+ * ```
+ */
+export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options: BCELogitsOptions = {}): Tensor {
+  const { weight, posWeight, reduction } = options
+  checkSameShape("binaryCrossEntropyWithLogits", x, target)
+  const losses = bceLogitsError(x, target, posWeight ?? 1)
+  return reduced("binaryCrossEntropyWithLogits", weight ? losses.mul(weight) : losses, reduction)
+}

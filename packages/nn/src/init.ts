@@ -1,0 +1,116 @@
+// Start values for parameters: torch.nn.init, drawing the same numbers in the same order. Each fills in place, unrecorded.
+import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
+import { eye, type Generator, noGrad, type Tensor } from "@rondo/core"
+
+/** Options of the initialisers that draw. */
+export interface DrawOptions {
+  /** Default: the process-wide generator. */
+  readonly generator?: Generator
+}
+
+/** Fills `x` with uniform numbers in [from, to). Returns it, as all here do. */
+export function uniform_<T extends Tensor>(x: T, from = 0, to = 1, { generator }: DrawOptions = {}): T {
+  noGrad(() => x.uniform_(from, to, generator))
+  return x
+}
+/** Fills `x` with normal numbers. */
+export function normal_<T extends Tensor>(x: T, mean = 0, std = 1, { generator }: DrawOptions = {}): T {
+  noGrad(() => x.normal_(mean, std, generator))
+  return x
+}
+/** Fills `x` with one value. */
+export function constant_<T extends Tensor>(x: T, value: number): T {
+  noGrad(() => x.fill_(value))
+  return x
+}
+/** Fills `x` with ones. */
+export const ones_ = <T extends Tensor>(x: T): T => constant_(x, 1)
+/** Fills `x` with zeros. */
+export const zeros_ = <T extends Tensor>(x: T): T => constant_(x, 0)
+/** Makes a matrix the identity. Throws a ShapeError unless `x` has 2 dims. */
+export function eye_<T extends Tensor>(x: T): T {
+  if (x.ndim !== 2) throw new ShapeError(`eye_: needs 2 dims, got ${shapeText(x.shape)}`)
+  noGrad(() => x.copy_(eye(x.shape[0], x.shape[1], { dtype: x.dtype, device: x.device })))
+  return x
+}
+
+/** What {@link calculateGain} knows. */
+export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu"
+
+/**
+ * The factor that keeps the spread of values through a nonlinearity, as PyTorch recommends it
+ * (https://pytorch.org/docs/stable/nn.init.html#torch.nn.init.calculate_gain).
+ * Throws a ValueError for an unknown one.
+ *
+ * @param param - For leakyRelu: the negative slope, default 0.01.
+ */
+export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
+  switch (nonlinearity) {
+    case "linear":
+    case "sigmoid":
+      return 1
+    case "tanh":
+      return 5 / 3
+    case "relu":
+      return Math.sqrt(2)
+    case "leakyRelu":
+      return Math.sqrt(2 / (1 + param ** 2))
+    case "selu":
+      return 3 / 4
+    default:
+      throw new ValueError(`calculateGain: unknown nonlinearity: got ${String(nonlinearity satisfies never)}`)
+  }
+}
+
+/** Inputs and outputs of one unit: `[out, in, ...receptive field]`. */
+function fans(name: string, x: Tensor): { fanIn: number; fanOut: number } {
+  if (x.ndim < 2) throw new ShapeError(`${name}: needs at least 2 dims: got ${shapeText(x.shape)}`)
+  const field = sizeOf(x.shape.slice(2))
+  return { fanIn: x.shape[1] * field, fanOut: x.shape[0] * field }
+}
+
+/** Options of the Xavier initialisers. */
+export interface XavierOptions extends DrawOptions {
+  /** See {@link calculateGain}. Default 1. */
+  readonly gain?: number
+}
+
+/** Uniform within ±gain sqrt(6 / (fanIn + fanOut)) (Glorot and Bengio 2010). Throws a ShapeError below 2 dims. */
+export function xavierUniform_<T extends Tensor>(x: T, { gain = 1, generator }: XavierOptions = {}): T {
+  const { fanIn, fanOut } = fans("xavierUniform_", x)
+  const bound = Math.sqrt(3) * (gain * Math.sqrt(2 / (fanIn + fanOut)))
+  return uniform_(x, -bound, bound, { generator })
+}
+/** Normal with deviation gain sqrt(2 / (fanIn + fanOut)) (Glorot and Bengio 2010). Throws a ShapeError below 2 dims. */
+export function xavierNormal_<T extends Tensor>(x: T, { gain = 1, generator }: XavierOptions = {}): T {
+  const { fanIn, fanOut } = fans("xavierNormal_", x)
+  return normal_(x, 0, gain * Math.sqrt(2 / (fanIn + fanOut)), { generator })
+}
+
+/** Options of the Kaiming initialisers. */
+export interface KaimingOptions extends DrawOptions {
+  /** Negative slope of the leakyRelu that follows. Default 0. */
+  readonly a?: number
+  /** Keep the spread going forward (fanIn) or backward (fanOut). Default fanIn. */
+  readonly mode?: "fanIn" | "fanOut"
+  /** Default leakyRelu. */
+  readonly nonlinearity?: Nonlinearity
+}
+
+function kaimingStd(name: string, x: Tensor, { a = 0, mode = "fanIn", nonlinearity = "leakyRelu" }: KaimingOptions) {
+  const fan = fans(name, x)[mode]
+  if (fan === undefined) throw new ValueError(`${name}: mode must be fanIn or fanOut: got ${mode}`)
+  return calculateGain(nonlinearity, a) / Math.sqrt(fan)
+}
+
+/** Uniform with bound gain sqrt(3 / fan) (He et al. 2015). Throws a ShapeError below 2 dims. */
+export function kaimingUniform_<T extends Tensor>(x: T, options: KaimingOptions = {}): T {
+  if (x.ndim >= 2 && sizeOf(x.shape) === 0) return x
+  const bound = Math.sqrt(3) * kaimingStd("kaimingUniform_", x, options)
+  return uniform_(x, -bound, bound, options)
+}
+/** Normal with deviation gain / sqrt(fan) (He et al. 2015). Throws a ShapeError below 2 dims. */
+export function kaimingNormal_<T extends Tensor>(x: T, options: KaimingOptions = {}): T {
+  if (x.ndim >= 2 && sizeOf(x.shape) === 0) return x
+  return normal_(x, 0, kaimingStd("kaimingNormal_", x, options), options)
+}

@@ -1,0 +1,83 @@
+// Layers that are one matrix product, and the one that does nothing.
+import { shapeText, ShapeError, ValueError } from "@rondo/backend"
+import { linear, type Tensor } from "@rondo/core"
+import { kaimingUniform_, uniform_ } from "./init.js"
+import { Module } from "./module.js"
+import { emptyParameter, type FactoryOptions, type Parameter } from "./parameter.js"
+
+/** Options of {@link Linear}. */
+export interface LinearOptions extends FactoryOptions {
+  /** Learn an offset. Default true. */
+  readonly bias?: boolean
+}
+
+/** Throws a ValueError unless `value` is a whole number of at least `least`. */
+export function checkSize(layer: string, name: string, value: number, least = 0): void {
+  if (!Number.isInteger(value) || value < least) {
+    throw new ValueError(`${layer}: ${name} must be a whole number of at least ${least}: got ${value}`)
+  }
+}
+
+/**
+ * `x @ weight^T + bias`. x is `[..., inFeatures]`, the result `[..., outFeatures]`.
+ * Starts with uniform numbers within ±1/sqrt(inFeatures), drawn as `torch.nn.Linear` draws them: weight, then bias.
+ *
+ * Throws a ValueError for sizes that are no whole numbers; `forward` a ShapeError or DTypeError if x does not fit.
+ *
+ * @example
+ * ```ts
+ * manualSeed(0)
+ * const layer = new Linear(3, 2)
+ * const y = layer.forward(ones(4, 3)) // [4, 2]
+ * ```
+ */
+export class Linear extends Module {
+  readonly inFeatures: number
+  readonly outFeatures: number
+  /** `[outFeatures, inFeatures]` */
+  weight: Parameter
+  /** `[outFeatures]` */
+  bias: Parameter | null
+
+  constructor(inFeatures: number, outFeatures: number, { bias = true, ...factory }: LinearOptions = {}) {
+    super()
+    checkSize("Linear", "inFeatures", inFeatures)
+    checkSize("Linear", "outFeatures", outFeatures)
+    this.inFeatures = inFeatures
+    this.outFeatures = outFeatures
+    this.weight = emptyParameter([outFeatures, inFeatures], factory)
+    this.bias = bias ? emptyParameter([outFeatures], factory) : null
+    this.resetParameters()
+  }
+  /** Draws the start values anew. */
+  resetParameters(): void {
+    kaimingUniform_(this.weight, { a: Math.sqrt(5) })
+    if (!this.bias) return
+    const bound = this.inFeatures > 0 ? 1 / Math.sqrt(this.inFeatures) : 0
+    uniform_(this.bias, -bound, bound)
+  }
+  forward(x: Tensor): Tensor {
+    if (x.shape[x.ndim - 1] !== this.inFeatures) {
+      throw new ShapeError(`Linear: got x ${shapeText(x.shape)}, expected [..., ${this.inFeatures}]`)
+    }
+    return linear(x, this.weight, this.bias)
+  }
+  protected override extraRepr(): string {
+    const { inFeatures, outFeatures, bias } = this
+    return `in_features=${inFeatures}, out_features=${outFeatures}, bias=${bias ? "True" : "False"}`
+  }
+}
+
+/**
+ * Hands its input on.
+ *
+ * @example
+ * ```ts
+ * const y = new Identity().forward(ones(2)) // the same tensor
+ * ```
+ */
+export class Identity extends Module {
+  forward(x: Tensor): Tensor {
+    return x
+  }
+}

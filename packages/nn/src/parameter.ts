@@ -1,0 +1,50 @@
+// A tensor that a module owns and an optimiser changes. Only its class sets it apart from other tensors.
+import { type DType, DTypeError, isFloat } from "@rondo/backend"
+import { type Device, empty, Tensor } from "@rondo/core"
+
+/**
+ * A leaf tensor that is registered with the {@link Module} it is assigned to. Shares the memory of `data`, as in PyTorch.
+ * Moving a module to another device or dtype keeps the object, so optimisers stay valid.
+ *
+ * Throws a DTypeError if gradients are wanted of a tensor that is not float.
+ *
+ * @param data - Any shape, any dtype.
+ * @param requiresGrad - Default true; needs a float dtype.
+ * @example
+ * ```ts
+ * class Scale extends Module {
+ *   factor = new Parameter(ones(3))
+ *   forward(x: Tensor): Tensor {
+ *     return x.mul(this.factor)
+ *   }
+ * }
+ * ```
+ */
+export class Parameter extends Tensor {
+  constructor(data: Tensor, requiresGrad = true) {
+    data.check("Parameter")
+    if (requiresGrad && !isFloat(data.dtype)) {
+      throw new DTypeError(
+        `Parameter: gradients need a float dtype: got ${data.dtype}; pass requiresGrad = false, or use a buffer`,
+      )
+    }
+    super(data.handle, data.dtype, { shape: data.shape, strides: data.strides, offset: data.offset }, null)
+    this.requiresGrad_(requiresGrad)
+  }
+}
+
+/** Where and as what a layer makes its parameters. */
+export interface FactoryOptions {
+  /** Default: the device given to `use`. */
+  readonly device?: Device
+  /** Default: the default float dtype. */
+  readonly dtype?: DType
+}
+
+/** A parameter whose values are still to be drawn. */
+export function emptyParameter(shape: readonly number[], { device, dtype }: FactoryOptions): Parameter {
+  const data = empty(shape, { device, dtype })
+  const parameter = new Parameter(data)
+  data.dispose()
+  return parameter
+}

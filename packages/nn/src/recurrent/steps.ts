@@ -1,0 +1,64 @@
+// What one recurrent layer does at one time step, as pure functions. Sequences, layers and directions are driver.ts's work.
+import { linear, type Tensor } from "@rondo/core"
+
+/** The weights that a step applies to the state. */
+export interface HiddenWeights {
+  /** `[gates * H, H]` */
+  readonly weight: Tensor
+  /** `[gates * H]` */
+  readonly bias: Tensor | null
+}
+
+/** One kind of recurrence. The first of its state tensors is also its output. */
+export interface Recurrence {
+  /** Rows of the weights per hidden unit: packed gates in PyTorch's order. */
+  readonly gates: number
+  /** State tensors, each `[B, H]`: (h) or (h, c). */
+  readonly states: number
+  /** The next state from the projected input `[B, gates * H]` (weight_ih x + bias_ih) and the last state. */
+  readonly step: (projected: Tensor, state: readonly Tensor[], hidden: HiddenWeights) => Tensor[]
+}
+
+const elman = (activate: (x: Tensor) => Tensor): Recurrence => ({
+  gates: 1,
+  states: 1,
+  step: (projected, [h], { weight, bias }) => [activate(linear(h, weight, bias).add(projected))],
+})
+
+/** The plain recurrences (Elman 1990): h' = f(W_ih x + b_ih + W_hh h + b_hh). */
+export const plain = {
+  tanh: elman((x) => x.tanh()),
+  relu: elman((x) => x.relu()),
+} as const satisfies Record<string, Recurrence>
+
+/**
+ * Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates), gates packed as input, forget, cell, output:
+ * c' = f c + i g, h' = o tanh(c') (https://pytorch.org/docs/stable/generated/torch.nn.LSTM.html).
+ */
+export const lstm: Recurrence = {
+  gates: 4,
+  states: 2,
+  step: (projected, [h, c], { weight, bias }) => {
+    const [input, forget, cell, output] = linear(h, weight, bias).add(projected).chunk(4, 1)
+    const next = forget.sigmoid().mul(c).add(input.sigmoid().mul(cell.tanh()))
+    return [output.sigmoid().mul(next.tanh()), next]
+  },
+}
+
+/**
+ * Gated recurrent unit (Cho et al. 2014), gates packed as reset, update, new; the reset gate acts after the product:
+ * n = tanh(W_in x + b_in + r (W_hn h + b_hn)), h' = (1 - z) n + z h
+ * (https://pytorch.org/docs/stable/generated/torch.nn.GRU.html).
+ */
+export const gru: Recurrence = {
+  gates: 3,
+  states: 1,
+  step: (projected, [h], { weight, bias }) => {
+    const [inReset, inUpdate, inNew] = projected.chunk(3, 1)
+    const [hReset, hUpdate, hNew] = linear(h, weight, bias).chunk(3, 1)
+    const reset = hReset.add(inReset).sigmoid()
+    const update = hUpdate.add(inUpdate).sigmoid()
+    const fresh = inNew.add(hNew.mul(reset)).tanh()
+    return [h.sub(fresh).mul(update).add(fresh)]
+  },
+}

@@ -1,0 +1,109 @@
+// Adam and AdamW, as torch.optim's: one kernel a parameter.
+import { e, ValueError } from "@rondo/backend"
+import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
+import { checkRange, type GroupOptions, Optimizer, type ParameterState, variants } from "./optimizer.js"
+
+/** Options of {@link Adam} and {@link AdamW}. */
+export interface AdamOptions {
+  /** Length of a step. Default 0.001. */
+  readonly lr?: number
+  /** How slowly the averages of the gradient and of its square forget. Default [0.9, 0.999]. */
+  readonly betas?: readonly [number, number]
+  /** Added to the divisor. Default 1e-8. */
+  readonly eps?: number
+  /** Adam: strength of the L2 pull, part of the gradient; default 0. AdamW: taken off the parameter itself; default 0.01. */
+  readonly weightDecay?: number
+  /** Divide by the largest average so far (Reddi et al. 2018). Default false. */
+  readonly amsgrad?: boolean
+  /** Climb instead of descending. Default false. */
+  readonly maximize?: boolean
+}
+
+const updates = variants<FusedExprs>((decays, decoupled, amsgrad, maximize) => (inputs, scalars) => {
+  const [p, g, average, averageSquare, largest] = inputs
+  const [beta1, rest1, beta2, rest2, root2, eps, stepSize, decay, shrink] = scalars
+  const raw = maximize ? e.neg(g) : g
+  const slope = decays && !decoupled ? e.add(raw, e.mul(decay, p)) : raw
+  const start = decays && decoupled ? e.mul(p, shrink) : p
+  const m = e.add(e.mul(average, beta1), e.mul(rest1, slope))
+  const v = e.add(e.mul(averageSquare, beta2), e.mul(e.mul(rest2, slope), slope))
+  const top = amsgrad ? e.max(largest, v) : v
+  const divisor = e.add(e.div(e.sqrt(top), root2), eps)
+  const next = e.sub(start, e.div(e.mul(stepSize, m), divisor))
+  return amsgrad ? [next, m, v, top] : [next, m, v]
+})
+
+abstract class AdamBase extends Optimizer<Required<AdamOptions>> {
+  readonly #decoupled: boolean
+  constructor(
+    name: string,
+    decoupled: boolean,
+    params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamOptions>>>,
+    options: AdamOptions,
+  ) {
+    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = decoupled ? 1e-2 : 0 } = options
+    const { amsgrad = false, maximize = false } = options
+    super(name, params, { lr, betas, eps, weightDecay, amsgrad, maximize })
+    this.#decoupled = decoupled
+  }
+  protected check({ lr, betas, eps, weightDecay }: Required<AdamOptions>): void {
+    const name = this.label
+    checkRange(name, "lr", lr)
+    checkRange(name, "eps", eps)
+    if (!Array.isArray(betas) || betas.length !== 2) throw new ValueError(`${name}: betas must be two numbers`)
+    betas.forEach((beta, i) => checkRange(name, `betas[${i}]`, beta, 1))
+    checkRange(name, "weightDecay", weightDecay)
+  }
+  protected update(p: Tensor, grad: Tensor, state: ParameterState, options: Required<AdamOptions>): void {
+    const { lr, betas, eps, weightDecay, amsgrad, maximize } = options
+    const [beta1, beta2] = betas
+    const step = ((state.step as number | undefined) ?? 0) + 1
+    const average = (state.exp_avg as Tensor | undefined) ?? zerosLike(p)
+    const averageSquare = (state.exp_avg_sq as Tensor | undefined) ?? zerosLike(p)
+    const changed = [p, average, averageSquare]
+    if (amsgrad) changed.push((state.max_exp_avg_sq as Tensor | undefined) ?? zerosLike(p))
+    // In double on the host: near step 1 the corrections are small differences.
+    const stepSize = lr / (1 - beta1 ** step)
+    const root2 = Math.sqrt(1 - beta2 ** step)
+    const scalars = [beta1, 1 - beta1, beta2, 1 - beta2, root2, eps, stepSize, weightDecay, 1 - lr * weightDecay]
+    const exprs = updates(weightDecay !== 0, this.#decoupled, amsgrad, maximize)
+    mapInto(`${this.label}.step`, changed, [p, grad, ...changed.slice(1)], exprs, scalars)
+    Object.assign(state, { step, exp_avg: average, exp_avg_sq: averageSquare })
+    if (amsgrad) state.max_exp_avg_sq = changed[3]
+  }
+}
+
+/**
+ * Adam (Kingma and Ba 2015): steps along the average gradient, divided by the root of the average square, both corrected
+ * for their start at 0 (https://pytorch.org/docs/stable/generated/torch.optim.Adam.html).
+ *
+ * Throws a ValueError for options out of range, an empty list of parameters, or tensors that are no leaves.
+ *
+ * @example
+ * ```ts
+ * const optimizer = new Adam(model.parameters(), { lr: 0.01 })
+ * loss.backward()
+ * optimizer.step()
+ * optimizer.zeroGrad()
+ * ```
+ */
+export class Adam extends AdamBase {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamOptions>>>, options: AdamOptions = {}) {
+    super("Adam", false, params, options)
+  }
+}
+
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019): parameters shrink by lr * weightDecay before each step
+ * (https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html). Throws as {@link Adam} does.
+ *
+ * @example
+ * ```ts
+ * const optimizer = new AdamW(model.parameters(), { lr: 0.01, weightDecay: 0.1 })
+ * ```
+ */
+export class AdamW extends AdamBase {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamOptions>>>, options: AdamOptions = {}) {
+    super("AdamW", true, params, options)
+  }
+}

@@ -1,0 +1,69 @@
+// Keeping gradients small before a step: by their common norm, or each element by itself.
+import { GradientError, ValueError } from "@rondo/backend"
+import { div, noGrad, stack, Tensor, tensor } from "@rondo/core"
+
+/** Options of {@link clipGradNorm_}. */
+export interface ClipOptions {
+  /** Which norm: 2 by default, Infinity for the largest element. */
+  readonly normType?: number
+  /** Throw if the norm is infinite or NaN. Reads at once, so it needs a device that can. Default false. */
+  readonly errorIfNonfinite?: boolean
+}
+
+const gradientsOf = (params: Iterable<Tensor> | Tensor): Tensor[] =>
+  (params instanceof Tensor ? [params] : [...params]).flatMap(({ grad }) => (grad ? [grad.detach()] : []))
+
+/**
+ * Scales all gradients, as if they were one vector, so that their norm is at most `maxNorm`. Parameters without a gradient
+ * do not count. Nothing is read back: the scaling happens on the device.
+ *
+ * Throws a ValueError if `maxNorm` or `normType` is no number, a GradientError for a norm that is not finite if asked to.
+ *
+ * @returns The norm before clipping, a tensor without dims.
+ * @example
+ * ```ts
+ * loss.backward()
+ * const norm = clipGradNorm_(model.parameters(), 1)
+ * optimizer.step()
+ * ```
+ */
+export function clipGradNorm_(
+  params: Iterable<Tensor> | Tensor,
+  maxNorm: number,
+  { normType = 2, errorIfNonfinite = false }: ClipOptions = {},
+): Tensor {
+  if (typeof maxNorm !== "number" || Number.isNaN(maxNorm)) {
+    throw new ValueError(`clipGradNorm_: maxNorm must be a number: got ${String(maxNorm)}`)
+  }
+  if (typeof normType !== "number" || Number.isNaN(normType)) {
+    throw new ValueError(`clipGradNorm_: normType must be a number: got ${String(normType)}`)
+  }
+  const grads = gradientsOf(params)
+  if (grads.length === 0) return tensor(0)
+  return noGrad(() => {
+    const norms = grads.map((grad) => grad.norm(normType))
+    const total = norms.length === 1 ? norms[0] : stack(norms, 0).norm(normType)
+    if (errorIfNonfinite && !Number.isFinite(total.itemSync())) {
+      throw new GradientError(`clipGradNorm_: the norm of the gradients is not finite: got ${total.itemSync()}`)
+    }
+    // As in PyTorch: always a product, so that nobody has to wait for the norm.
+    const factor = div(maxNorm, total.add(1e-6)).clamp(-Infinity, 1)
+    for (const grad of grads) grad.mul_(factor)
+    return total
+  })
+}
+
+/**
+ * Limits each element of all gradients to [-limit, limit]. Throws a ValueError if `limit` is negative or no number.
+ *
+ * @example
+ * ```ts
+ * clipGradValue_(model.parameters(), 0.5)
+ * ```
+ */
+export function clipGradValue_(params: Iterable<Tensor> | Tensor, limit: number): void {
+  if (!(limit >= 0)) throw new ValueError(`clipGradValue_: the limit must be at least 0: got ${String(limit)}`)
+  noGrad(() => {
+    for (const grad of gradientsOf(params)) grad.clamp_(-limit, limit)
+  })
+}

@@ -1,0 +1,54 @@
+// Which devices there are, in order of preference, and opening one. Each backend is loaded only when it is asked for.
+import { type BackendProvider, type DeviceStatus, listDevices, openBackend } from "@rondo/backend"
+import { Device, hasDevice, use } from "@rondo/core"
+
+/** A device that this version knows by name but does not contain. */
+const notYet = (name: string): BackendProvider => ({
+  name,
+  unavailable: async () => "this version of Rondo does not contain it yet",
+  open: () => Promise.reject(new Error(`${name} is not part of this version of Rondo`)),
+})
+
+/** Fastest first: the order in which `"auto"` tries. */
+const providers: readonly BackendProvider[] = [
+  notYet("cuda-addon"),
+  notYet("webgpu"),
+  notYet("wasm-simd"),
+  {
+    name: "cpu-js",
+    unavailable: async () => null,
+    open: async () => new (await import("@rondo/backend-cpu-js")).CpuJs(),
+  },
+]
+
+const aliases: Readonly<Record<string, string>> = { cuda: "cuda-addon", cpu: "cpu-js", wasm: "wasm-simd" }
+const opened = new Map<string, Promise<Device>>()
+
+/**
+ * Opens a device and, if none was opened before, makes it the one on which tensors are created.
+ * `"auto"` takes the fastest that can be had here. Opening a device again gives the same one.
+ * Throws a DeviceError that says why each device was passed over.
+ *
+ * @example
+ * ```ts
+ * const dev = await device("auto")
+ * console.log(dev.name, await devices())
+ * ```
+ */
+export async function device(name: string = "auto"): Promise<Device> {
+  const { backend: found } = await openBackend(aliases[name] ?? name, providers, openOnce)
+  if (!hasDevice()) use(found)
+  return found
+}
+
+function openOnce(provider: BackendProvider): Promise<Device> {
+  const known = opened.get(provider.name)
+  if (known) return known
+  const made = provider.open().then((backend) => new Device(backend))
+  opened.set(provider.name, made)
+  made.catch(() => opened.delete(provider.name))
+  return made
+}
+
+/** Every device with whether it can be had here, and if not, why. */
+export const devices = (): Promise<DeviceStatus[]> => listDevices(providers)
