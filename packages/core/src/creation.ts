@@ -1,6 +1,7 @@
 // Making tensors: from host data, filled, counted, and in the likeness of others.
 import {
   byteSize,
+  checkDType,
   type DType,
   DTypeError,
   hostArray,
@@ -76,6 +77,7 @@ export type TensorData = Nested | readonly TensorData[] | ArrayBufferView
 export function tensor(values: TensorData, options: TensorOptions = {}): Tensor {
   if (values instanceof Tensor) throw new ValueError("tensor: got a tensor; copy it with clone().detach()")
   const device = checkDevice("tensor", options.device)
+  if (options.dtype !== undefined) checkDType("tensor", options.dtype)
   if (ArrayBuffer.isView(values)) return finish(fromTyped(values, options, device), options)
   const shape = shapeOf(values)
   const flat: (number | boolean | bigint)[] = []

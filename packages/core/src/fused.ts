@@ -13,7 +13,12 @@ export type FusedExprs = (inputs: readonly Expr[], scalars: readonly Expr[]) => 
 
 const compiled = new WeakMap<FusedExprs, Map<string, MapKernel>>()
 
-function kernelOf(exprs: FusedExprs, outputs: readonly Tensor[], inputs: readonly Tensor[], scalars: number): MapKernel {
+function kernelOf(
+  exprs: FusedExprs,
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  scalars: number,
+): MapKernel {
   let known = compiled.get(exprs)
   if (!known) compiled.set(exprs, (known = new Map()))
   let key = ""

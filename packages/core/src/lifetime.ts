@@ -33,6 +33,7 @@ interface Held {
 }
 
 const registry = new FinalizationRegistry<Held>(({ device, storage }) => {
+  yieldWanted = false
   device.backend.free(storage)
   outstanding.set(device, (outstanding.get(device) ?? 0) - storage.bytes)
 })
@@ -50,7 +51,8 @@ export function allocate(device: Device, bytes: number): Handle {
 
 // V8 collects when *its* heap grows, and cannot see WebAssembly or GPU memory. Each time that much more is outstanding, one
 // large array buffer is allocated, never touched and dropped: that makes the collector look, at almost no cost (the figures
-// are in docs/decisions/004-memory-pressure.md). Finalisers then run at the next macrotask.
+// are in docs/decisions/004-memory-pressure.md). Collecting takes
+// V8 several tasks, and finalisers run between tasks: reads yield until the first one has run.
 const pulseEvery = 512 * 2 ** 20
 const pulseBytes = 256 * 2 ** 20
 const outstanding = new Map<Device, number>()
@@ -70,18 +72,21 @@ function press(device: Device, bytes: number): void {
   new ArrayBuffer(pulseBytes)
 }
 
-/** Gives finalisers a macrotask to run in, if memory pressure asks for one. Awaited by every asynchronous read. */
+/** Gives finalisers a macrotask to run in, as long as memory pressure waits for them. Awaited by every asynchronous read. */
 export async function breathe(): Promise<void> {
-  if (!yieldWanted) return
-  yieldWanted = false
-  await new Promise<void>((resolve) => {
-    const { port1, port2 } = new MessageChannel()
-    port1.onmessage = () => {
-      port1.close()
-      resolve()
-    }
-    port2.postMessage(null)
-  })
+  if (yieldWanted) await new Promise<void>(macrotask)
+}
+
+function macrotask(resolve: () => void): void {
+  const { setImmediate } = globalThis as { setImmediate?: (task: () => void) => void }
+  if (setImmediate) return setImmediate(resolve)
+  // In a browser: timers are throttled to milliseconds, messages are not.
+  const { port1, port2 } = new MessageChannel()
+  port1.onmessage = () => {
+    port1.close()
+    resolve()
+  }
+  port2.postMessage(null)
 }
 
 /** Throws a DisposedError that names the operation. */

@@ -1,5 +1,15 @@
 // Copies of a tensor's elements in another order or with a border: flip, roll, rot90, pad, triangles and diagonals.
-import { computeDType, type DType, e, kernels, type MapKernel, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
+import {
+  computeDType,
+  type DType,
+  e,
+  kernels,
+  type MapKernel,
+  shapeText,
+  ShapeError,
+  sizeOf,
+  ValueError,
+} from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
 import { copyOf } from "../elementwise.js"
 import { upload } from "../host.js"
@@ -11,7 +21,13 @@ import { takeRows } from "./lookup.js"
 import { clone, diagonal, reshape, transpose } from "./movement.js"
 
 export const flip = op(
-  { family: "movement", name: "flip", doc: "The elements along `dims` in reverse order; a copy.", samples: [[t(2, 3), 0], [t(2, 3, 2), [0, -1]], [t(3), 0], [t(0, 2), 0], [t(2)]], differentiable: true }, // prettier-ignore
+  {
+    family: "movement",
+    name: "flip",
+    doc: "The elements along `dims` in reverse order; a copy.",
+    samples: [[t(2, 3), 0], [t(2, 3, 2), [0, -1]], [t(3), 0], [t(0, 2), 0], [t(2)]],
+    differentiable: true,
+  },
   (x: Tensor, ...dims: Sizes): Tensor => {
     const list = readDims("flip", readSizes("flip", dims), x.ndim)
     const [out] = apply({ name: "flip", keep: [], vjp: ([g]) => [g && flip(g, list)] }, [x], (device) => {
@@ -29,7 +45,11 @@ function rolled(x: Tensor, shift: number, d: number): Tensor {
   const out = output(x.device, x.shape, x.dtype)
   const move = (from: number, to: number, length: number): void => {
     if (length === 0 || sizeOf(x.shape) === 0) return
-    execute(kernels.copy(x.dtype, x.dtype), [viewOf(x, stepped(x, d, from, length))], [target(out, stepped(out, d, to, length))])
+    execute(
+      kernels.copy(x.dtype, x.dtype),
+      [viewOf(x, stepped(x, d, from, length))],
+      [target(out, stepped(out, d, to, length))],
+    )
   }
   move(size - by, 0, by)
   move(0, by, size - by)
@@ -37,10 +57,23 @@ function rolled(x: Tensor, shift: number, d: number): Tensor {
 }
 
 export const roll = op(
-  { family: "movement", name: "roll", doc: "Elements moved by `shifts` along `dims`, around the end; without dims over the flattened tensor.", samples: [[t(4, 2), 1, 0], [t(2, 3), [-1, 4], [0, 1]], [t(2, 3), 2], [t(0, 3), 1, 0], [t(), 1]], differentiable: true }, // prettier-ignore
+  {
+    family: "movement",
+    name: "roll",
+    doc: "Elements moved by `shifts` along `dims`, around the end; without dims over the flattened tensor.",
+    samples: [
+      [t(4, 2), 1, 0],
+      [t(2, 3), [-1, 4], [0, 1]],
+      [t(2, 3), 2],
+      [t(0, 3), 1, 0],
+      [t(), 1],
+    ],
+    differentiable: true,
+  },
   (x: Tensor, shifts: number | readonly number[], dims?: number | readonly number[]): Tensor => {
     const by = typeof shifts === "number" ? [shifts] : [...shifts]
-    if (by.some((shift) => !Number.isInteger(shift))) throw new ValueError(`roll: shifts must be integers: got [${by.join(", ")}]`)
+    if (by.some((shift) => !Number.isInteger(shift)))
+      throw new ValueError(`roll: shifts must be integers: got [${by.join(", ")}]`)
     if (dims === undefined) {
       if (by.length !== 1) throw new ValueError(`roll: without dims there is one shift: got [${by.join(", ")}]`)
       return reshape(roll(reshape(x, -1), by, 0), x.shape)
@@ -49,7 +82,12 @@ export const roll = op(
     if (along.length !== by.length || by.length === 0) {
       throw new ValueError(`roll: shifts and dims must be as many: got ${by.length} and ${along.length}`)
     }
-    const vjp = (g: Tensor): Tensor => roll(g, by.map((shift) => -shift), along) // prettier-ignore
+    const vjp = (g: Tensor): Tensor =>
+      roll(
+        g,
+        by.map((shift) => -shift),
+        along,
+      )
     const [out] = apply({ name: "roll", keep: [], vjp: ([g]) => [g && vjp(g)] }, [x], () => [
       along.reduce((moved, d, i) => rolled(moved, by[i], d), x),
     ])
@@ -58,7 +96,13 @@ export const roll = op(
 )
 
 export const rot90 = op(
-  { family: "movement", name: "rot90", doc: "Turned by `k` quarters from the first of two dims towards the second.", samples: [[t(2, 3)], [t(2, 3), -1], [t(2, 3, 2), 2, [1, 2]], [t(2, 3), 4]], differentiable: true }, // prettier-ignore
+  {
+    family: "movement",
+    name: "rot90",
+    doc: "Turned by `k` quarters from the first of two dims towards the second.",
+    samples: [[t(2, 3)], [t(2, 3), -1], [t(2, 3, 2), 2, [1, 2]], [t(2, 3), 4]],
+    differentiable: true,
+  },
   (x: Tensor, k = 1, dims: readonly number[] = [0, 1]): Tensor => {
     const pair = readDims("rot90", dims, x.ndim)
     if (pair.length !== 2) throw new ShapeError(`rot90: needs two dims: got [${dims.join(", ")}]`)
@@ -84,20 +128,32 @@ export type PadMode = "constant" | "reflect" | "replicate" | "circular"
 /** Before and after each dim, from the padding as written: the last dim first. */
 function readPadding(x: Tensor, padding: readonly number[]): [number, number][] {
   if (padding.length % 2 !== 0 || padding.length > 2 * x.ndim || padding.some((p) => !Number.isInteger(p))) {
-    throw new ShapeError(`pad: padding must be integer pairs for at most ${x.ndim} dims, last first: got [${padding.join(", ")}]`)
+    throw new ShapeError(
+      `pad: padding must be integer pairs for at most ${x.ndim} dims, last first: got [${padding.join(", ")}]`,
+    )
   }
   return x.shape.map((size, d) => {
     const at = 2 * (x.ndim - 1 - d)
     const [before, after] = [padding[at] ?? 0, padding[at + 1] ?? 0]
-    if (size + before + after < 0) throw new ShapeError(`pad: [${padding.join(", ")}] leaves dim ${d} of ${shapeText(x.shape)} with a negative size`)
+    if (size + before + after < 0)
+      throw new ShapeError(`pad: [${padding.join(", ")}] leaves dim ${d} of ${shapeText(x.shape)} with a negative size`)
     return [before, after]
   })
 }
 
 function constantPad(x: Tensor, borders: readonly (readonly [number, number])[], value: number): Tensor {
-  const vjp = (g: Tensor): Tensor => constantPad(g, borders.map(([before, after]) => [-before, -after] as const), 0) // prettier-ignore
+  const vjp = (g: Tensor): Tensor =>
+    constantPad(
+      g,
+      borders.map(([before, after]) => [-before, -after] as const),
+      0,
+    )
   const [out] = apply({ name: "constantPadNd", keep: [], vjp: ([g]) => [g && vjp(g)] }, [x], (device) => {
-    const result = output(device, x.shape.map((size, d) => size + borders[d][0] + borders[d][1]), x.dtype) // prettier-ignore
+    const result = output(
+      device,
+      x.shape.map((size, d) => size + borders[d][0] + borders[d][1]),
+      x.dtype,
+    )
     if (sizeOf(result.shape) > 0) execute(kernels.fill(x.dtype), [], [result], [value])
     let [from, to]: [Geometry, Geometry] = [x, result]
     borders.forEach(([before, after], d) => {
@@ -119,15 +175,23 @@ const borderPosition: Record<Exclude<PadMode, "constant">, (i: number, size: num
   circular: (i, size) => ((i % size) + size) % size,
 }
 
-function checkBorder(mode: Exclude<PadMode, "constant">, x: Tensor, d: number, border: readonly [number, number]): void {
+function checkBorder(
+  mode: Exclude<PadMode, "constant">,
+  x: Tensor,
+  d: number,
+  border: readonly [number, number],
+): void {
   const size = x.shape[d]
   const most = mode === "reflect" ? size - 1 : mode === "circular" ? size : size > 0 ? Infinity : 0
   if (Math.max(...border) <= most) return
-  throw new ShapeError(`pad: a ${mode} border may be at most ${most} wide at dim ${d} of ${shapeText(x.shape)}: got [${border.join(", ")}]`)
+  throw new ShapeError(
+    `pad: a ${mode} border may be at most ${most} wide at dim ${d} of ${shapeText(x.shape)}: got [${border.join(", ")}]`,
+  )
 }
 
 /**
- * Adds a border: `padding` lists pairs of widths, before and after, from the last dim backwards. Negative widths cut off.
+ * Adds a border: `padding` lists pairs of widths, before and after, from the last dim backwards. Negative widths cut
+ * off.
  * `value` fills a constant border. Unlike PyTorch, the other modes work on any dims.
  *
  * @example
@@ -157,7 +221,8 @@ export const pad = op(
     const borders = readPadding(x, padding)
     if (mode === "constant") return constantPad(x, borders, value)
     const position = borderPosition[mode]
-    if (!position) throw new ValueError(`pad: unknown mode: got ${String(mode)}, expected constant, reflect, replicate or circular`)
+    if (!position)
+      throw new ValueError(`pad: unknown mode: got ${String(mode)}, expected constant, reflect, replicate or circular`)
     borders.forEach((border, d) => checkBorder(mode, x, d, border))
     return borders.reduce((padded, [before, after], d) => {
       if (before === 0 && after === 0) return padded
@@ -165,7 +230,10 @@ export const pad = op(
       const first = Math.max(0, -before)
       const size = x.shape[d] - first - Math.max(0, -after)
       const start = Math.max(0, before)
-      const places = Int32Array.from({ length: size + start + Math.max(0, after) }, (_, i) => first + position(i - start, size))
+      const places = Int32Array.from(
+        { length: size + start + Math.max(0, after) },
+        (_, i) => first + position(i - start, size),
+      )
       return takeRows("pad", padded, d, upload(x.device, places, [places.length], "int32"))
     }, x)
   },
@@ -195,8 +263,14 @@ function triangle(name: "tril" | "triu") {
       const result = output(device, x.shape, x.dtype)
       if (sizeOf(x.shape) === 0) return [result]
       const [rows, columns] = x.shape.slice(-2)
-      const count = upload(device, Int32Array.from({ length: Math.max(rows, columns) }, (_, i) => i), [Math.max(rows, columns)], "int32") // prettier-ignore
-      const along = (back: number) => viewOf(count, { shape: x.shape, strides: x.shape.map((_, d) => (d === x.ndim - back ? 1 : 0)), offset: 0 })
+      const count = upload(
+        device,
+        Int32Array.from({ length: Math.max(rows, columns) }, (_, i) => i),
+        [Math.max(rows, columns)],
+        "int32",
+      )
+      const along = (back: number) =>
+        viewOf(count, { shape: x.shape, strides: x.shape.map((_, d) => (d === x.ndim - back ? 1 : 0)), offset: 0 })
       execute(triangleKernel(name === "tril", x.dtype), [along(2), along(1), x], [result], [offset])
       return [result]
     })
@@ -206,8 +280,26 @@ function triangle(name: "tril" | "triu") {
 }
 
 const triangleSamples = [[t(3, 4)], [t(4, 3), 1], [t(2, 3, 3), -1], [t(0, 3)]]
-export const tril = op({ family: "movement", name: "tril", doc: "The last two dims with zeros above the diagonal `offset` above the main one.", samples: triangleSamples, differentiable: true }, triangle("tril")) // prettier-ignore
-export const triu = op({ family: "movement", name: "triu", doc: "The last two dims with zeros below the diagonal `offset` above the main one.", samples: triangleSamples, differentiable: true }, triangle("triu")) // prettier-ignore
+export const tril = op(
+  {
+    family: "movement",
+    name: "tril",
+    doc: "The last two dims with zeros above the diagonal `offset` above the main one.",
+    samples: triangleSamples,
+    differentiable: true,
+  },
+  triangle("tril"),
+)
+export const triu = op(
+  {
+    family: "movement",
+    name: "triu",
+    doc: "The last two dims with zeros below the diagonal `offset` above the main one.",
+    samples: triangleSamples,
+    differentiable: true,
+  },
+  triangle("triu"),
+)
 
 function diagonalMatrix(x: Tensor, offset: number): Tensor {
   const size = x.shape[0] + Math.abs(offset)
@@ -219,9 +311,16 @@ function diagonalMatrix(x: Tensor, offset: number): Tensor {
 }
 
 export const diag = op(
-  { family: "movement", name: "diag", doc: "A matrix with the vector on the diagonal `offset` above the main one; of a matrix, that diagonal, copied.", samples: [[t(3)], [t(2), 1], [t(2), -2], [t(3, 4)], [t(3, 4), -1], [t(0)]], differentiable: true }, // prettier-ignore
+  {
+    family: "movement",
+    name: "diag",
+    doc: "A matrix with the vector on the diagonal `offset` above the main one; of a matrix, that diagonal, copied.",
+    samples: [[t(3)], [t(2), 1], [t(2), -2], [t(3, 4)], [t(3, 4), -1], [t(0)]],
+    differentiable: true,
+  },
   (x: Tensor, offset = 0): Tensor => {
-    if (x.ndim < 1 || x.ndim > 2) throw new ShapeError(`diag: needs a vector or a matrix, got ${shapeText(x.shape)}; use diagonal`)
+    if (x.ndim < 1 || x.ndim > 2)
+      throw new ShapeError(`diag: needs a vector or a matrix, got ${shapeText(x.shape)}; use diagonal`)
     return x.ndim === 1 ? diagonalMatrix(x, offset) : clone(diagonal(x, offset))
   },
 )

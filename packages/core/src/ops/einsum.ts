@@ -1,4 +1,5 @@
-// Einstein's summation: the equation is read, each operand brought to one dim an index, and pairs are contracted by matmul.
+// Einstein's summation: the equation is read, each operand brought to one dim an index, and pairs are contracted by
+// matmul.
 import { DTypeError, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import { commonDevice } from "../apply.js"
 import { op } from "../op.js"
@@ -25,12 +26,14 @@ function readTerm(term: string, what: string): string[] {
   const parts = term.match(/\.\.\.|[a-zA-Z]|./g) ?? []
   const bad = parts.find((part) => part !== "..." && !/^[a-zA-Z]$/.test(part))
   if (bad !== undefined) throw new ValueError(`einsum: ${what}: got "${bad}", expected letters and one "..."`)
-  if (parts.filter((part) => part === "...").length > 1) throw new ValueError(`einsum: ${what}: more than one "..." in "${term}"`)
+  if (parts.filter((part) => part === "...").length > 1)
+    throw new ValueError(`einsum: ${what}: more than one "..." in "${term}"`)
   return parts
 }
 
 function readEquation(equation: string, tensors: readonly Tensor[]): Equation {
-  if (typeof equation !== "string") throw new ValueError(`einsum: the equation must be a string, got ${typeof equation}`)
+  if (typeof equation !== "string")
+    throw new ValueError(`einsum: the equation must be a string, got ${typeof equation}`)
   const [left, right, ...more] = equation.replaceAll(" ", "").split("->")
   if (more.length > 0) throw new ValueError(`einsum: more than one "->" in "${equation}"`)
   const terms = left.split(",").map((term, i) => readTerm(term, `operand ${i}`))
@@ -50,11 +53,15 @@ function coveredDims(term: readonly string[], x: Tensor, i: number): number {
   const open = letters < term.length
   if (x.ndim === letters || (open && x.ndim > letters)) return x.ndim - letters
   const expected = open ? `at least ${letters}` : `${letters}`
-  throw new ShapeError(`einsum: operand ${i} ("${term.join("")}") has the shape ${shapeText(x.shape)}, expected ${expected} dims`)
+  throw new ShapeError(
+    `einsum: operand ${i} ("${term.join("")}") has the shape ${shapeText(x.shape)}, expected ${expected} dims`,
+  )
 }
 
 const named = (term: readonly string[], rank: number, covered: number): string[] =>
-  term.flatMap((part) => (part === "..." ? Array.from({ length: covered }, (_, k) => `.${rank - covered + k}`) : [part]))
+  term.flatMap((part) =>
+    part === "..." ? Array.from({ length: covered }, (_, k) => `.${rank - covered + k}`) : [part],
+  )
 
 /** The ellipsis, then in order all letters that stand once (capitals first). */
 function implicitOutput(operands: readonly Named[], rank: number): string[] {
@@ -67,8 +74,10 @@ function explicitOutput(right: string, operands: readonly Named[], rank: number,
   const output = named(readTerm(right, "output"), rank, rank)
   const known = new Set(operands.flatMap(({ labels }) => labels))
   for (const label of output) {
-    if (output.indexOf(label) !== output.lastIndexOf(label)) throw new ValueError(`einsum: index "${label}" stands twice in the output of "${equation}"`)
-    if (!known.has(label)) throw new ValueError(`einsum: index "${label}" of the output is in no operand of "${equation}"`)
+    if (output.indexOf(label) !== output.lastIndexOf(label))
+      throw new ValueError(`einsum: index "${label}" stands twice in the output of "${equation}"`)
+    if (!known.has(label))
+      throw new ValueError(`einsum: index "${label}" of the output is in no operand of "${equation}"`)
   }
   return output
 }
@@ -82,14 +91,18 @@ function checkSizes(operands: readonly Named[]): void {
       const size = x.shape[d]
       const before = own.get(label)
       if (before !== undefined && before !== size) {
-        throw new ShapeError(`einsum: index "${label}" is repeated in operand ${operand} with sizes ${before} and ${size}`)
+        throw new ShapeError(
+          `einsum: index "${label}" is repeated in operand ${operand} with sizes ${before} and ${size}`,
+        )
       }
       own.set(label, size)
       const found = sizes.get(label)
       if (!found || found.size === 1) sizes.set(label, { size, operand })
       else if (size !== 1 && size !== found.size) {
         const name = label.startsWith(".") ? "..." : label
-        throw new ShapeError(`einsum: index "${name}" has size ${found.size} in operand ${found.operand} and ${size} in operand ${operand}`)
+        throw new ShapeError(
+          `einsum: index "${name}" has size ${found.size} in operand ${found.operand} and ${size} in operand ${operand}`,
+        )
       }
     })
   })
@@ -116,10 +129,14 @@ function arranged({ x, labels }: Named, order: readonly string[]): Tensor {
   const places = present.map((label) => labels.indexOf(label))
   const moved = places.every((d, i) => d === i) ? x : permute(x, places)
   if (present.length === order.length) return moved
-  return reshape(moved, order.map((label) => (labels.includes(label) ? x.shape[labels.indexOf(label)] : 1))) // prettier-ignore
+  return reshape(
+    moved,
+    order.map((label) => (labels.includes(label) ? x.shape[labels.indexOf(label)] : 1)),
+  )
 }
 
-const sizesOf = ({ x, labels }: Named, wanted: readonly string[]): number[] => wanted.map((label) => x.shape[labels.indexOf(label)])
+const sizesOf = ({ x, labels }: Named, wanted: readonly string[]): number[] =>
+  wanted.map((label) => x.shape[labels.indexOf(label)])
 
 /** An index that is summed, and is of size 1 in one of the two, leaves both: the other is summed alone. */
 function withoutStretched(a: Named, b: Named, needed: (label: string) => boolean): [Named, Named] {
@@ -131,7 +148,13 @@ function withoutStretched(a: Named, b: Named, needed: (label: string) => boolean
   if (thin.length === 0) return [a, b]
   const drop = (named: Named): Named => {
     const ones = thin.filter((label) => sizesOf(named, [label])[0] === 1)
-    const slim = { x: squeeze(named.x, ones.map((label) => named.labels.indexOf(label))), labels: named.labels.filter((label) => !ones.includes(label)) } // prettier-ignore
+    const slim = {
+      x: squeeze(
+        named.x,
+        ones.map((label) => named.labels.indexOf(label)),
+      ),
+      labels: named.labels.filter((label) => !ones.includes(label)),
+    }
     return summed(ones.length === 0 ? named : slim, (label) => !thin.includes(label))
   }
   return [drop(a), drop(b)]
@@ -156,7 +179,10 @@ function contracted(first: Named, second: Named, needed: (label: string) => bool
   const left = expand(arranged(a, [...batch, ...rows, ...inner]), [...count, ...m, ...k])
   const right = expand(arranged(b, [...batch, ...inner, ...columns]), [...count, ...k, ...n])
   const lead = batch.length === 0 ? [] : [sizeOf(count)]
-  const product = matmul(reshape(left, [...lead, sizeOf(m), sizeOf(k)]), reshape(right, [...lead, sizeOf(k), sizeOf(n)]))
+  const product = matmul(
+    reshape(left, [...lead, sizeOf(m), sizeOf(k)]),
+    reshape(right, [...lead, sizeOf(k), sizeOf(n)]),
+  )
   return { x: reshape(product, [...count, ...m, ...n]), labels }
 }
 
@@ -167,13 +193,14 @@ function commonSize(a: Named, b: Named, label: string): number {
 
 function checkDTypes(tensors: readonly Tensor[]): void {
   const other = tensors.find((x) => x.dtype !== tensors[0].dtype)
-  if (other) throw new DTypeError(`einsum: dtypes differ: ${tensors[0].dtype} and ${other.dtype}; convert one with .to(dtype)`)
+  if (other)
+    throw new DTypeError(`einsum: dtypes differ: ${tensors[0].dtype} and ${other.dtype}; convert one with .to(dtype)`)
 }
 
 /**
  * Sums of products, as the equation says: indices that are not in the output are summed. Without `->` the output is the
- * ellipsis and all indices that stand once, in alphabetical order. Throws a ValueError for a bad equation and a ShapeError where sizes differ,
- * naming the operand and the index.
+ * ellipsis and all indices that stand once, in alphabetical order. Throws a ValueError for a bad equation and a
+ * ShapeError where sizes differ, naming the operand and the index.
  *
  * @example
  * ```ts
@@ -213,8 +240,15 @@ export const einsum = op(
     const [head, ...tail] = operands.map(withoutRepeats)
     const total = tail.reduce<Named>((done, next, i) => {
       const later = tail.slice(i + 1)
-      return contracted(done, next, (label) => output.includes(label) || later.some(({ labels }) => labels.includes(label)))
+      return contracted(
+        done,
+        next,
+        (label) => output.includes(label) || later.some(({ labels }) => labels.includes(label)),
+      )
     }, head)
-    return arranged(summed(total, (label) => output.includes(label)), output)
+    return arranged(
+      summed(total, (label) => output.includes(label)),
+      output,
+    )
   },
 )

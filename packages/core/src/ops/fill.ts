@@ -1,5 +1,19 @@
-// Writing whole tensors or masked places: copy_, fill_, zero_ and maskedFill, with the gradients of what they overwrite.
-import { broadcastShapes, computeDType, type DType, DTypeError, e, type Expr, kernels, type MapKernel, shapeText, ShapeError, sizeOf, type View } from "@rondo/backend"
+// Writing whole tensors or masked places: copy_, fill_, zero_ and maskedFill, with the gradients of what they
+// overwrite.
+import {
+  broadcastShapes,
+  computeDType,
+  type DType,
+  DTypeError,
+  e,
+  type Expr,
+  kernels,
+  type MapKernel,
+  shapeText,
+  ShapeError,
+  sizeOf,
+  type View,
+} from "@rondo/backend"
 import { apply, applyInPlace, commonDevice, execute, type OpInfo, output } from "../apply.js"
 import { separate, stretched } from "../elementwise.js"
 import type { Rule } from "../graph.js"
@@ -25,7 +39,13 @@ export const copy_ = op(
     family: "indexing",
     name: "copy_",
     doc: "Overwrites the tensor with `source`, broadcast and converted to its dtype.",
-    samples: [[t(2, 3), t(2, 3)], [t(2, 3), t(3)], [t(2, 3), t(2, 1)], [t(), t()], [t(0, 3), t(3)]],
+    samples: [
+      [t(2, 3), t(2, 3)],
+      [t(2, 3), t(3)],
+      [t(2, 3), t(2, 1)],
+      [t(), t()],
+      [t(0, 3), t(3)],
+    ],
     differentiable: true,
     inPlace: true,
   },
@@ -33,14 +53,27 @@ export const copy_ = op(
     commonDevice("copy_", [x, source])
     checkFits("copy_", x, source.shape)
     const write = () => {
-      if (sizeOf(x.shape) > 0) execute(kernels.copy(source.dtype, x.dtype), separate(x, [stretched(source, x.shape)]), [x])
+      if (sizeOf(x.shape) > 0)
+        execute(kernels.copy(source.dtype, x.dtype), separate(x, [stretched(source, x.shape)]), [x])
     }
     return applyInPlace({ name: "copy", keep: [], vjp: overwritten }, x, [x, source], write)
   },
 )
 
 export const fill_ = op(
-  { family: "indexing", name: "fill_", doc: "Overwrites the tensor with `value`, a number or a tensor without dims.", samples: [[t(2, 3), 1.5], [t(2, 3), t()], [t(0), 1], [t(), -1]], differentiable: true, inPlace: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "fill_",
+    doc: "Overwrites the tensor with `value`, a number or a tensor without dims.",
+    samples: [
+      [t(2, 3), 1.5],
+      [t(2, 3), t()],
+      [t(0), 1],
+      [t(), -1],
+    ],
+    differentiable: true,
+    inPlace: true,
+  },
   (x: Tensor, value: Tensor | number | boolean): Tensor => {
     if (typeof value === "object") {
       checkNoDims("fill_", value)
@@ -54,12 +87,20 @@ export const fill_ = op(
 )
 
 export const zero_ = op(
-  { family: "indexing", name: "zero_", doc: "Overwrites the tensor with zeros.", samples: [[t(2, 3)], [t(0)]], differentiable: true, inPlace: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "zero_",
+    doc: "Overwrites the tensor with zeros.",
+    samples: [[t(2, 3)], [t(0)]],
+    differentiable: true,
+    inPlace: true,
+  },
   (x: Tensor): Tensor => fill_(x, 0),
 )
 
 function checkNoDims(name: string, value: Tensor): void {
-  if (value.ndim > 0) throw new ShapeError(`${name}: the value must be a number or have no dims: got ${shapeText(value.shape)}`)
+  if (value.ndim > 0)
+    throw new ShapeError(`${name}: the value must be a number or have no dims: got ${shapeText(value.shape)}`)
 }
 
 // ---- masked places
@@ -101,11 +142,24 @@ export function maskedPut_(name: string, x: Tensor, where: Tensor, value: Tensor
   return applyInPlace(maskedInfo, x, [x, where, filling], write)
 }
 
-const maskedDoc = "`value`, a number or a tensor without dims, where the bool `mask` is true; else x. The mask broadcasts."
-const maskedSamples = [[t(2, 3), mask(2, 3), 1.5], [t(2, 3), mask(3), t()], [t(2, 3), mask(2, 1), -7], [t(), mask(), 2], [t(0, 3), mask(3), 2]] // prettier-ignore
+const maskedDoc =
+  "`value`, a number or a tensor without dims, where the bool `mask` is true; else x. The mask broadcasts."
+const maskedSamples = [
+  [t(2, 3), mask(2, 3), 1.5],
+  [t(2, 3), mask(3), t()],
+  [t(2, 3), mask(2, 1), -7],
+  [t(), mask(), 2],
+  [t(0, 3), mask(3), 2],
+]
 
 export const maskedFill = op(
-  { family: "indexing", name: "maskedFill", doc: maskedDoc, samples: [...maskedSamples, [t(3), mask(2, 3), 1]], differentiable: true },
+  {
+    family: "indexing",
+    name: "maskedFill",
+    doc: maskedDoc,
+    samples: [...maskedSamples, [t(3), mask(2, 3), 1]],
+    differentiable: true,
+  },
   (x: Tensor, mask: Tensor, value: Tensor | number | boolean): Tensor => {
     const filling = readMasked("maskedFill", x, mask, value)
     checkNoDims("maskedFill", filling)
@@ -121,7 +175,14 @@ export const maskedFill = op(
 )
 
 export const maskedFill_ = op(
-  { family: "indexing", name: "maskedFill_", doc: maskedDoc, samples: maskedSamples, differentiable: true, inPlace: true },
+  {
+    family: "indexing",
+    name: "maskedFill_",
+    doc: maskedDoc,
+    samples: maskedSamples,
+    differentiable: true,
+    inPlace: true,
+  },
   (x: Tensor, mask: Tensor, value: Tensor | number | boolean): Tensor => {
     if (typeof value === "object") checkNoDims("maskedFill_", value)
     return maskedPut_("maskedFill_", x, mask, value)

@@ -6,7 +6,15 @@ import type { Rule } from "../graph.js"
 import { op, readDim } from "../op.js"
 import { indices, t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
-import { checkIndexDType, checkRanks, checkSameDType, numberView, runGather, runScatter, type ScatterMode } from "./lookup.js"
+import {
+  checkIndexDType,
+  checkRanks,
+  checkSameDType,
+  numberView,
+  runGather,
+  runScatter,
+  type ScatterMode,
+} from "./lookup.js"
 import { zerosOf } from "./movement.js"
 import { narrow } from "./slicing.js"
 
@@ -40,7 +48,9 @@ export const gather = op(
     checkWithin("gather", index, x, d, "input")
     // Within the narrowed input, a gradient is scattered into zeros of its own size.
     let source = x
-    if (sizeOf(index.shape) > 0) for (let i = 0; i < x.ndim; i++) if (i !== d && index.shape[i] < x.shape[i]) source = narrow(source, i, 0, index.shape[i])
+    if (sizeOf(index.shape) > 0)
+      for (let i = 0; i < x.ndim; i++)
+        if (i !== d && index.shape[i] < x.shape[i]) source = narrow(source, i, 0, index.shape[i])
     const { shape } = source
     const vjp: Rule = ([g], saved) => [g && scatterAdd(zerosOf(g, shape), d, saved.y, g)]
     const [out] = apply({ name: "gather", keep: ["y"], vjp }, [source, index], () => [runGather(source, d, index)])
@@ -72,11 +82,13 @@ function readScatter(name: string, x: Tensor, dim: number, index: Tensor, source
   return { index, source: fitting, d }
 }
 
-const scatterRule = (d: number, mode: ScatterMode): Rule => ([g], saved) => {
-  if (!g) return []
-  const own = mode === "add" ? g : scatter(g, d, saved.y, 0)
-  return [saved.needs[0] ? own : null, null, saved.needs[2] ? gather(g, d, saved.y) : null]
-} // prettier-ignore
+const scatterRule =
+  (d: number, mode: ScatterMode): Rule =>
+  ([g], saved) => {
+    if (!g) return []
+    const own = mode === "add" ? g : scatter(g, d, saved.y, 0)
+    return [saved.needs[0] ? own : null, null, saved.needs[2] ? gather(g, d, saved.y) : null]
+  }
 
 function scattered(name: string, mode: ScatterMode) {
   return (x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor => {
@@ -95,7 +107,9 @@ function scatteredInPlace(name: string, mode: ScatterMode) {
   return (x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor => {
     const form = readScatter(`${name}_`, x, dim, index, source)
     const inputs = typeof form.source === "object" ? [x, form.index, form.source] : [x, form.index]
-    return applyInPlace({ name, keep: ["y"], vjp: scatterRule(form.d, mode) }, x, inputs, () => scatterInto(x, form, mode))
+    return applyInPlace({ name, keep: ["y"], vjp: scatterRule(form.d, mode) }, x, inputs, () =>
+      scatterInto(x, form, mode),
+    )
   }
 }
 
@@ -113,10 +127,36 @@ const scatterSamples = [
   [t(3), 0, indices(3, 0), t(0)],
   [t(), 0, indices(1), t()],
 ]
-const addSamples = [[t(3, 4), 0, indices(3, 5, 4), t(5, 4)], [t(3, 4), -1, indices(4, 2, 3), t(3, 3)], [t(2, 3), 1, indices(1, 2, 0), t(2, 0)]]
-const [replaceDoc, addDoc] = ["`out[index[i][j]][j] = source[i][j]` for dim 0, and so on; the source may be a number.", "As scatter, adding: equal indices sum up."] // prettier-ignore
+const addSamples = [
+  [t(3, 4), 0, indices(3, 5, 4), t(5, 4)],
+  [t(3, 4), -1, indices(4, 2, 3), t(3, 3)],
+  [t(2, 3), 1, indices(1, 2, 0), t(2, 0)],
+]
+const [replaceDoc, addDoc] = [
+  "`out[index[i][j]][j] = source[i][j]` for dim 0, and so on; the source may be a number.",
+  "As scatter, adding: equal indices sum up.",
+]
 
-export const scatter = op({ family: "indexing", name: "scatter", doc: replaceDoc, samples: scatterSamples, differentiable: true }, scattered("scatter", "replace")) // prettier-ignore
-export const scatter_ = op({ family: "indexing", name: "scatter_", doc: replaceDoc, samples: scatterSamples, differentiable: true, inPlace: true }, scatteredInPlace("scatter", "replace")) // prettier-ignore
-export const scatterAdd = op({ family: "indexing", name: "scatterAdd", doc: addDoc, samples: addSamples, differentiable: true }, scattered("scatterAdd", "add")) // prettier-ignore
-export const scatterAdd_ = op({ family: "indexing", name: "scatterAdd_", doc: addDoc, samples: addSamples, differentiable: true, inPlace: true }, scatteredInPlace("scatterAdd", "add")) // prettier-ignore
+export const scatter = op(
+  { family: "indexing", name: "scatter", doc: replaceDoc, samples: scatterSamples, differentiable: true },
+  scattered("scatter", "replace"),
+)
+export const scatter_ = op(
+  {
+    family: "indexing",
+    name: "scatter_",
+    doc: replaceDoc,
+    samples: scatterSamples,
+    differentiable: true,
+    inPlace: true,
+  },
+  scatteredInPlace("scatter", "replace"),
+)
+export const scatterAdd = op(
+  { family: "indexing", name: "scatterAdd", doc: addDoc, samples: addSamples, differentiable: true },
+  scattered("scatterAdd", "add"),
+)
+export const scatterAdd_ = op(
+  { family: "indexing", name: "scatterAdd_", doc: addDoc, samples: addSamples, differentiable: true, inPlace: true },
+  scatteredInPlace("scatterAdd", "add"),
+)

@@ -25,21 +25,38 @@ export function swapped(x: Geometry, a: number, b: number): Geometry {
 }
 
 /** The leading elements of every dim. */
-export const cropped = (x: Geometry, shape: readonly number[]): Geometry => ({ shape, strides: x.strides, offset: x.offset })
+export const cropped = (x: Geometry, shape: readonly number[]): Geometry => ({
+  shape,
+  strides: x.strides,
+  offset: x.offset,
+})
 
 /** A single element as one dim of it, since kernels work along a dim. */
-export const atLeast1d = (x: Geometry): Geometry => (x.shape.length > 0 ? x : { shape: [1], strides: [1], offset: x.offset })
+export const atLeast1d = (x: Geometry): Geometry =>
+  x.shape.length > 0 ? x : { shape: [1], strides: [1], offset: x.offset }
 
 /** Another window on the memory of `x`, for a kernel to read. */
-export const viewOf = ({ storage, dtype }: View, { shape, strides, offset }: Geometry): View => ({ storage, dtype, shape, strides, offset })
+export const viewOf = ({ storage, dtype }: View, { shape, strides, offset }: Geometry): View => ({
+  storage,
+  dtype,
+  shape,
+  strides,
+  offset,
+})
 
-/** A window on the memory of `x`, for `execute` to write. The door asks nothing of an output but its view and its device. */
+/**
+ * A window on the memory of `x`, for `execute` to write. The door asks nothing of an output but its view and its
+ * device.
+ */
 export const target = (x: Tensor, window: Geometry): Tensor => {
   const written: View & { readonly device: Device } = { ...viewOf(x, window), device: x.device }
   return written as Tensor
 }
 
-/** Gradient of a window: zeros of the shape `before`, in which the window holds `g`. `window` places it in row-major memory. */
+/**
+ * Gradient of a window: zeros of the shape `before`, in which the window holds `g`. `window` places it in row-major
+ * memory.
+ */
 export function placed(g: Tensor, before: readonly number[], window: (whole: Geometry) => Geometry): Tensor {
   const { shape, strides, offset } = window({ shape: before, strides: contiguousStrides(before), offset: 0 })
   return asStridedScatter(zerosOf(g, before), g, shape, strides, offset)

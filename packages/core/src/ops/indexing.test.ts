@@ -42,7 +42,9 @@ describe("views", () => {
   })
   test("refuse what is out of range", () => {
     const x = cube()
-    expect(() => select(x, 0, 2)).toThrow(new IndexError("select: index out of range: got 2, expected -2 to 1 at dim 0"))
+    expect(() => select(x, 0, 2)).toThrow(
+      new IndexError("select: index out of range: got 2, expected -2 to 1 at dim 0"),
+    )
     expect(() => select(x, 3, 0)).toThrow(new IndexError("select: dim out of range: got 3, expected -3 to 2"))
     expect(() => select(tensor(1), 0, 0)).toThrow(IndexError)
     expect(() => slice(x, 0, 0, 1, 0)).toThrow(new ValueError("slice: step must not be 0"))
@@ -53,7 +55,9 @@ describe("views", () => {
     )
     expect(() => index(x, "...", "...")).toThrow(IndexError)
     expect(() => index(x, "1:b")).toThrow(ValueError)
-    expect(() => index(x, "3")).toThrow('index: not a slice: got "3", expected "start:stop", "start:stop:step" or "..."')
+    expect(() => index(x, "3")).toThrow(
+      'index: not a slice: got "3", expected "start:stop", "start:stop:step" or "..."',
+    )
   })
 })
 
@@ -84,11 +88,15 @@ describe("index tensors", () => {
   })
   test("are checked", () => {
     const x = cube()
-    expect(() => index(x, [0, 2])).toThrow(new IndexError("index: index out of range: got 2, expected -2 to 1 at dim 0"))
+    expect(() => index(x, [0, 2])).toThrow(
+      new IndexError("index: index out of range: got 2, expected -2 to 1 at dim 0"),
+    )
     expect(() => index(x, int([0, -3]))).toThrow(IndexError)
     // 4 lies outside dim 1, though not outside of both dims together.
     expect(() => index(x, int([0]), int([4]))).toThrow(IndexError)
-    expect(() => index(x, tensor([0, 1]))).toThrow(new DTypeError("index: index tensors must be int32, int64 or bool: got float32"))
+    expect(() => index(x, tensor([0, 1]))).toThrow(
+      new DTypeError("index: index tensors must be int32, int64 or bool: got float32"),
+    )
     expect(() => index(x, int([0, 1]), int([0, 1, 2]))).toThrow(ShapeError)
     expect(() => index(x, tensor([true, false, true]))).toThrow(
       new IndexError("index: the mask [3] does not match dims 0 on of [2, 3, 4]"),
@@ -99,17 +107,73 @@ describe("index tensors", () => {
 describe("writing", () => {
   const write = (items: IndexItem[], value: Tensor | number): unknown => list(setItem_(zeros(2, 3), items, value))
   test("through views, masks and index tensors", () => {
-    expect(write([1, "::-2"], tensor([1, 2]))).toEqual([[0, 0, 0], [2, 0, 1]]) // prettier-ignore
-    expect(write([tensor([[true, false, true], [false, true, false]])], 5)).toEqual([[5, 0, 5], [0, 5, 0]]) // prettier-ignore
-    expect(write([tensor([[true, false, true], [false, true, false]])], tensor([1, 2, 3]))).toEqual([[1, 0, 2], [0, 3, 0]]) // prettier-ignore
-    expect(write([tensor([false, true])], tensor([1, 2, 3]))).toEqual([[0, 0, 0], [1, 2, 3]]) // prettier-ignore
-    expect(write([int([0, -1]), "1:3"], tensor([[1], [2]]))).toEqual([[0, 1, 1], [0, 2, 2]]) // prettier-ignore
-    expect(write([[0, 0], [1, 1]], tensor([[[7, 8]]]))).toEqual([[0, 8, 0], [0, 0, 0]]) // prettier-ignore
+    expect(write([1, "::-2"], tensor([1, 2]))).toEqual([
+      [0, 0, 0],
+      [2, 0, 1],
+    ])
+    expect(
+      write(
+        [
+          tensor([
+            [true, false, true],
+            [false, true, false],
+          ]),
+        ],
+        5,
+      ),
+    ).toEqual([
+      [5, 0, 5],
+      [0, 5, 0],
+    ])
+    expect(
+      write(
+        [
+          tensor([
+            [true, false, true],
+            [false, true, false],
+          ]),
+        ],
+        tensor([1, 2, 3]),
+      ),
+    ).toEqual([
+      [1, 0, 2],
+      [0, 3, 0],
+    ])
+    expect(write([tensor([false, true])], tensor([1, 2, 3]))).toEqual([
+      [0, 0, 0],
+      [1, 2, 3],
+    ])
+    expect(write([int([0, -1]), "1:3"], tensor([[1], [2]]))).toEqual([
+      [0, 1, 1],
+      [0, 2, 2],
+    ])
+    expect(
+      write(
+        [
+          [0, 0],
+          [1, 1],
+        ],
+        tensor([[[7, 8]]]),
+      ),
+    ).toEqual([
+      [0, 8, 0],
+      [0, 0, 0],
+    ])
     expect(list(indexPut(zeros(3), [int([0, 0, 2])], tensor([1, 2, 3]), { accumulate: true }))).toEqual([3, 0, 3])
     // Dims that cannot be joined in place: the transpose is changed through a copy.
     const x = zeros(2, 3)
-    indexPut_(x.transpose(0, 1), [[2, 0], [1, 0]], tensor([4, 5])) // prettier-ignore
-    expect(list(x)).toEqual([[5, 0, 0], [0, 0, 4]]) // prettier-ignore
+    indexPut_(
+      x.transpose(0, 1),
+      [
+        [2, 0],
+        [1, 0],
+      ],
+      tensor([4, 5]),
+    )
+    expect(list(x)).toEqual([
+      [5, 0, 0],
+      [0, 0, 4],
+    ])
   })
   test("passes gradients on and cuts those of what it overwrote", () => {
     const q = arange(3).to("float32").requiresGrad_()
@@ -132,12 +196,19 @@ describe("writing", () => {
     expect(() => setItem_(leaf, [0], 1)).toThrow(GradientError)
     const x = zeros(2, 3)
     expect(() => copy_(x, zeros(2))).toThrow(ShapeError)
-    expect(() => copy_(zeros(3), x)).toThrow(new ShapeError("copy_: [2, 3] does not broadcast to the tensor of shape [3]"))
+    expect(() => copy_(zeros(3), x)).toThrow(
+      new ShapeError("copy_: [2, 3] does not broadcast to the tensor of shape [3]"),
+    )
     expect(() => fill_(x, zeros(1))).toThrow(ShapeError)
     expect(() => fill_(zeros(1).expand(4), 1)).toThrow(ShapeError)
     expect(() => setItem_(x, [0], zeros(4))).toThrow(ShapeError)
-    expect(() => maskedFill_(x, zeros(2, 3), 1)).toThrow(new DTypeError("maskedFill_: the mask must be bool: got float32"))
-    expect(list(x)).toEqual([[0, 0, 0], [0, 0, 0]]) // prettier-ignore
+    expect(() => maskedFill_(x, zeros(2, 3), 1)).toThrow(
+      new DTypeError("maskedFill_: the mask must be bool: got float32"),
+    )
+    expect(list(x)).toEqual([
+      [0, 0, 0],
+      [0, 0, 0],
+    ])
   })
   test("survives overlap", () => {
     const x = arange(5).to("float32")
@@ -149,40 +220,97 @@ describe("writing", () => {
 
 describe("gather and scatter", () => {
   test("agree with PyTorch", () => {
-    const x = tensor([[1, 2], [3, 4], [5, 6]]) // prettier-ignore
+    const x = tensor([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ])
     expect(list(gather(x, 1, int([[1], [0]])))).toEqual([[2], [3]])
-    expect(list(scatterAdd(zeros(3, 2), 0, int([[0, 2], [0, 1]]), tensor([[1, 2], [3, 4]])))).toEqual([[4, 0], [0, 4], [0, 2]]) // prettier-ignore
-    expect(list(scatter(x, 1, int([[1], [0]]), 9))).toEqual([[1, 9], [9, 4], [5, 6]]) // prettier-ignore
+    expect(
+      list(
+        scatterAdd(
+          zeros(3, 2),
+          0,
+          int([
+            [0, 2],
+            [0, 1],
+          ]),
+          tensor([
+            [1, 2],
+            [3, 4],
+          ]),
+        ),
+      ),
+    ).toEqual([
+      [4, 0],
+      [0, 4],
+      [0, 2],
+    ])
+    expect(list(scatter(x, 1, int([[1], [0]]), 9))).toEqual([
+      [1, 9],
+      [9, 4],
+      [5, 6],
+    ])
     expect(list(take(x, int([[0, -1]])))).toEqual([[1, 6]])
-    expect(list(indexSelect(x, 0, tensor([2n, 0n])))).toEqual([[5, 6], [1, 2]]) // prettier-ignore
-    expect(list(indexAdd(x, 0, int([0, 0]), x.mul(0).add(1).narrow(0, 0, 2), { alpha: 2 }))).toEqual([[5, 6], [3, 4], [5, 6]]) // prettier-ignore
-    expect(list(indexFill(x, 1, int([1, 1]), 0))).toEqual([[1, 0], [3, 0], [5, 0]]) // prettier-ignore
+    expect(list(indexSelect(x, 0, tensor([2n, 0n])))).toEqual([
+      [5, 6],
+      [1, 2],
+    ])
+    expect(list(indexAdd(x, 0, int([0, 0]), x.mul(0).add(1).narrow(0, 0, 2), { alpha: 2 }))).toEqual([
+      [5, 6],
+      [3, 4],
+      [5, 6],
+    ])
+    expect(list(indexFill(x, 1, int([1, 1]), 0))).toEqual([
+      [1, 0],
+      [3, 0],
+      [5, 0],
+    ])
     expect(list(maskedFill(tensor([1, 2], { dtype: "int32" }), tensor([true, false]), 1.7))).toEqual([1, 2])
   })
   test("refuse bad operands", () => {
     const x = zeros(3, 2)
-    expect(() => gather(x, 0, tensor([[0]]))).toThrow(new DTypeError("gather: the index must be int32 or int64: got float32"))
-    expect(() => gather(x, 0, int([0]))).toThrow(new ShapeError("gather: index must have as many dims as the input: got [1] for [3, 2]"))
-    expect(() => gather(x, 0, int([[0, 0, 0]]))).toThrow(new ShapeError("gather: the index [1, 3] exceeds the input [3, 2] outside dim 0"))
+    expect(() => gather(x, 0, tensor([[0]]))).toThrow(
+      new DTypeError("gather: the index must be int32 or int64: got float32"),
+    )
+    expect(() => gather(x, 0, int([0]))).toThrow(
+      new ShapeError("gather: index must have as many dims as the input: got [1] for [3, 2]"),
+    )
+    expect(() => gather(x, 0, int([[0, 0, 0]]))).toThrow(
+      new ShapeError("gather: the index [1, 3] exceeds the input [3, 2] outside dim 0"),
+    )
     expect(() => gather(x, 0, int([[3]]))).toThrow(IndexError)
     expect(() => scatter(x, 0, int([[0]]), zeros(1, 1, { dtype: "float64" }))).toThrow(DTypeError)
     expect(() => scatter_(x, 0, int([[0, 1]]), zeros(1, 1))).toThrow(ShapeError)
     expect(() => indexSelect(x, 0, int([[0]]))).toThrow(ShapeError)
     expect(() => indexSelect(x, 0, int([-1]))).toThrow(IndexError)
-    expect(() => indexAdd(x, 0, int([0]), zeros(2, 2))).toThrow(new ShapeError("indexAdd: the source must be [1, 2]: got [2, 2]"))
+    expect(() => indexAdd(x, 0, int([0]), zeros(2, 2))).toThrow(
+      new ShapeError("indexAdd: the source must be [1, 2]: got [2, 2]"),
+    )
   })
 })
 
 describe("sizes that depend on data", () => {
   test("come awaited or at once", async () => {
-    const x = tensor([[1, 0], [0, 2]]) // prettier-ignore
-    expect(list(await nonzero(x))).toEqual([[0, 0], [1, 1]]) // prettier-ignore
+    const x = tensor([
+      [1, 0],
+      [0, 2],
+    ])
+    expect(list(await nonzero(x))).toEqual([
+      [0, 0],
+      [1, 1],
+    ])
     expect(nonzeroSync(tensor(3)).shape).toEqual([1, 0])
     expect(list(await maskedSelect(x, x.gt(0)))).toEqual([1, 2])
     expect(list(maskedSelectSync(x, tensor([true, false])))).toEqual([1, 0])
   })
   test("need a device that reads at once, or say what to await", async () => {
-    const asleep = Object.assign(new CpuJs(), { readSync: undefined })
+    const eager = new CpuJs()
+    const readSync = eager.readSync.bind(eager)
+    const asleep = Object.assign(eager, {
+      readSync: undefined,
+      read: async (...at: Parameters<CpuJs["read"]>) => readSync(...at),
+    })
     const x = tensor([1, 0], { device: new Device(asleep as never) })
     const message = "nonzeroSync: cpu-js cannot be read synchronously; use await nonzero(x)"
     expect(() => nonzeroSync(x)).toThrow(new DeviceError(message))

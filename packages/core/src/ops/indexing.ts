@@ -17,12 +17,13 @@ export type { IndexItem } from "./items.js"
 
 /**
  * Indexes as PyTorch's `x[...]` does, ranges with negative steps as NumPy's besides: integers select, ranges keep their
- * dim, `null` adds one, `"..."` stands for all dims not named, arrays and int tensors gather (several of them together, broadcast;
- * negative positions count from the end), bool tensors pick where they are true.
+ * dim, `null` adds one, `"..."` stands for all dims not named, arrays and int tensors gather (several of them
+ * together, broadcast; negative positions count from the end), bool tensors pick where they are true.
  *
- * A view if all items are basic; else a copy. A bool tensor is read by the host: on devices without synchronous reads that
- * throws a DeviceError, and `await maskedSelect(x, mask)` is the way. Throws an IndexError for positions out of range and
- * too many items, a DTypeError for float index tensors, a ShapeError for index tensors that do not broadcast.
+ * A view if all items are basic; else a copy. A bool tensor is read by the host: on devices without synchronous reads
+ * that throws a DeviceError, and `await maskedSelect(x, mask)` is the way. Throws an IndexError for positions out of
+ * range and too many items, a DTypeError for float index tensors, a ShapeError for index tensors that do not
+ * broadcast.
  *
  * @example
  * ```ts
@@ -88,10 +89,15 @@ function assign(name: string, x: Tensor, items: readonly IndexItem[], value: Val
 /** True if `value` is the same for every true element of a mask, so that nobody has to know how many there are. */
 function fitsMask(x: Tensor, items: readonly IndexItem[], value: Value): boolean {
   if (!(value instanceof Tensor) || value.ndim === 0) return true
-  const at = items.findIndex((item) => item instanceof Tensor && item.ndim > 0 && (item.dtype === "bool" || item.dtype === "uint8"))
+  const at = items.findIndex(
+    (item) => item instanceof Tensor && item.ndim > 0 && (item.dtype === "bool" || item.dtype === "uint8"),
+  )
   // What follows the mask must be whole dims for the trailing sizes to be known here.
   if (at < 0 || at !== items.length - 1) return false
-  const used = items.reduce<number>((sum, item) => sum + (item instanceof Tensor ? item.ndim : item === null || item === "..." ? 0 : 1), 0)
+  const used = items.reduce<number>(
+    (sum, item) => sum + (item instanceof Tensor ? item.ndim : item === null || item === "..." ? 0 : 1),
+    0,
+  )
   return !items.includes("...") && value.ndim <= x.ndim - used
 }
 
@@ -100,7 +106,9 @@ function stripped(value: Value, shape: readonly number[]): Value {
   if (!(value instanceof Tensor) || value.ndim <= shape.length) return value
   const extra = value.ndim - shape.length
   if (value.shape.slice(0, extra).some((size) => size !== 1)) {
-    throw new ShapeError(`setItem_: a value of shape ${shapeText(value.shape)} does not fit the place of shape ${shapeText(shape)}`)
+    throw new ShapeError(
+      `setItem_: a value of shape ${shapeText(value.shape)} does not fit the place of shape ${shapeText(shape)}`,
+    )
   }
   return reshape(value, value.shape.slice(extra))
 }
@@ -142,7 +150,11 @@ const putSamples = [
   [t(3, 4), ["...", 0], t(1, 1, 3)],
   [t(), [null], t(1)],
 ]
-const addSamples = [[t(3, 4), [indices(3, 5)], t(5, 4), { accumulate: true }], [t(3, 4), [0], t(4), { accumulate: true }], [t(3, 4), [mask(3, 4)], t(), { accumulate: true }]] // prettier-ignore
+const addSamples = [
+  [t(3, 4), [indices(3, 5)], t(5, 4), { accumulate: true }],
+  [t(3, 4), [0], t(4), { accumulate: true }],
+  [t(3, 4), [mask(3, 4)], t(), { accumulate: true }],
+]
 
 export const indexPut = op(
   {
@@ -157,7 +169,14 @@ export const indexPut = op(
 )
 
 export const indexPut_ = op(
-  { family: "indexing", name: "indexPut_", doc: "As indexPut, in place.", samples: [...putSamples, ...addSamples], differentiable: true, inPlace: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "indexPut_",
+    doc: "As indexPut, in place.",
+    samples: [...putSamples, ...addSamples],
+    differentiable: true,
+    inPlace: true,
+  },
   (x: Tensor, items: readonly IndexItem[], value: Value, { accumulate = false }: IndexPutOptions = {}): Tensor =>
     assign("indexPut_", x, items, value, accumulate),
 )
@@ -172,6 +191,13 @@ export const indexPut_ = op(
  * ```
  */
 export const setItem_ = op(
-  { family: "indexing", name: "setItem_", doc: "Writes `value`, broadcast, to the place that `items` name as for index.", samples: putSamples, differentiable: true, inPlace: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "setItem_",
+    doc: "Writes `value`, broadcast, to the place that `items` name as for index.",
+    samples: putSamples,
+    differentiable: true,
+    inPlace: true,
+  },
   (x: Tensor, items: readonly IndexItem[], value: Value): Tensor => assign("setItem_", x, items, value, false),
 )

@@ -1,6 +1,18 @@
-// Reading the items of an index expression: basic ones become a view at once, index tensors and masks are put aside with
-// the dim that they index. Gathers and scatters nothing; see indexing.ts.
-import { broadcastShapes, type DType, DTypeError, e, type Expr, IndexError, isFloat, type MapKernel, shapeText, sizeOf, ValueError } from "@rondo/backend"
+// Reading the items of an index expression: basic ones become a view at once, index tensors and masks are put aside
+// with the dim that they index. Gathers and scatters nothing; see indexing.ts.
+import {
+  broadcastShapes,
+  type DType,
+  DTypeError,
+  e,
+  type Expr,
+  IndexError,
+  isFloat,
+  type MapKernel,
+  shapeText,
+  sizeOf,
+  ValueError,
+} from "@rondo/backend"
 import { commonDevice, execute, output } from "../apply.js"
 import { stretched } from "../elementwise.js"
 import { upload } from "../host.js"
@@ -13,8 +25,8 @@ import { maskIndices } from "./selection.js"
 import { select, slice } from "./slicing.js"
 
 /**
- * One item of an index: a position, a range (`s(1, 5)` or `"1:5"`), `null` for a new dim, `"..."` for all dims not named,
- * an int32 or int64 tensor or an array of positions, or a bool tensor as a mask over as many dims as it has.
+ * One item of an index: a position, a range (`s(1, 5)` or `"1:5"`), `null` for a new dim, `"..."` for all dims not
+ * named, an int32 or int64 tensor or an array of positions, or a bool tensor as a mask over as many dims as it has.
  */
 export type IndexItem = number | string | Slice | null | Tensor | readonly number[]
 
@@ -31,7 +43,8 @@ export interface Parsed {
   readonly onlyMask: { readonly mask: Tensor; readonly dim: number } | null
 }
 
-const isMask = (item: unknown): item is Tensor => item instanceof Tensor && (item.dtype === "bool" || item.dtype === "uint8")
+const isMask = (item: unknown): item is Tensor =>
+  item instanceof Tensor && (item.dtype === "bool" || item.dtype === "uint8")
 
 /** How many dims of the source an item uses up. */
 function width(item: IndexItem): number {
@@ -43,11 +56,16 @@ function checkItems(name: string, x: Tensor, items: readonly IndexItem[]): void 
   const tensors = items.filter((item): item is Tensor => item instanceof Tensor)
   commonDevice(name, [x, ...tensors])
   for (const item of tensors) {
-    if (isFloat(item.dtype)) throw new DTypeError(`${name}: index tensors must be int32, int64 or bool: got ${item.dtype}`)
+    if (isFloat(item.dtype))
+      throw new DTypeError(`${name}: index tensors must be int32, int64 or bool: got ${item.dtype}`)
   }
-  if (items.filter((item) => item === "...").length > 1) throw new IndexError(`${name}: only one "..." may stand in an index`)
+  if (items.filter((item) => item === "...").length > 1)
+    throw new IndexError(`${name}: only one "..." may stand in an index`)
   const used = items.reduce<number>((sum, item) => sum + width(item), 0)
-  if (used > x.ndim) throw new IndexError(`${name}: too many indices: got ${used}, expected at most ${x.ndim} for shape ${shapeText(x.shape)}`)
+  if (used > x.ndim)
+    throw new IndexError(
+      `${name}: too many indices: got ${used}, expected at most ${x.ndim} for shape ${shapeText(x.shape)}`,
+    )
 }
 
 /** Positions given as an array, checked here because the host can. */
@@ -60,7 +78,9 @@ function listed(name: string, x: Tensor, positions: readonly number[], size: num
 function masked(name: string, view: Tensor, mask: Tensor, dim: number): { view: Tensor; indices: Tensor[] } {
   const shown = view.shape.slice(dim, dim + mask.ndim)
   if (mask.shape.some((size, d) => size !== shown[d])) {
-    throw new IndexError(`${name}: the mask ${shapeText(mask.shape)} does not match dims ${dim} on of ${shapeText(view.shape)}`)
+    throw new IndexError(
+      `${name}: the mask ${shapeText(mask.shape)} does not match dims ${dim} on of ${shapeText(view.shape)}`,
+    )
   }
   const truth = mask.dtype === "bool" ? mask : ne(mask, 0)
   if (mask.ndim > 0) return { view, indices: maskIndices(name, truth) }
@@ -88,7 +108,8 @@ export function parseItems(name: string, x: Tensor, items: readonly IndexItem[],
       for (const index of got.indices) advanced.push({ dim: d++, index })
       if (alone) d += item.ndim
     } else if (item instanceof Tensor) advanced.push({ dim: d++, index: item })
-    else if (Array.isArray(item)) advanced.push({ dim: d, index: listed(name, x, item as number[], view.shape[d], d++) })
+    else if (Array.isArray(item))
+      advanced.push({ dim: d, index: listed(name, x, item as number[], view.shape[d], d++) })
     else {
       const range = readRange(name, item as string | Slice)
       view = isWhole(range) ? view : slice(view, d, range.start, range.stop, range.step)
@@ -100,7 +121,9 @@ export function parseItems(name: string, x: Tensor, items: readonly IndexItem[],
 
 function checkedMask(name: string, view: Tensor, mask: Tensor, dim: number): Tensor {
   if (mask.shape.some((size, d) => size !== view.shape[dim + d])) {
-    throw new IndexError(`${name}: the mask ${shapeText(mask.shape)} does not match dims ${dim} on of ${shapeText(view.shape)}`)
+    throw new IndexError(
+      `${name}: the mask ${shapeText(mask.shape)} does not match dims ${dim} on of ${shapeText(view.shape)}`,
+    )
   }
   return mask.dtype === "bool" ? mask : ne(mask, 0)
 }
@@ -114,7 +137,9 @@ function readRange(name: string, item: string | Slice): Slice {
   throw new ValueError(`${name}: not an index: got ${String(item)}, expected a number, slice, null, "..." or tensor`)
 }
 
-/** The source laid out as [before, indexed, after], the positions among `indexed`, and the shape that the result has. */
+/**
+ * The source laid out as [before, indexed, after], the positions among `indexed`, and the shape that the result has.
+ */
 export interface Layout {
   readonly laid: Tensor
   /** The dim of `laid` that is indexed. */
@@ -163,7 +188,13 @@ function joinedIndex(advanced: readonly Advanced[], shape: readonly number[], am
   const steps = sizes.map((_, i) => sizeOf(sizes.slice(i + 1)))
   const out = output(inputs[0].device, among, "int32")
   const kernel = joining(inputs.map((index) => index.dtype))
-  if (sizeOf(among) > 0) execute(kernel, inputs.map((index) => stretched(index, among)), [out], [...sizes, ...steps]) // prettier-ignore
+  if (sizeOf(among) > 0)
+    execute(
+      kernel,
+      inputs.map((index) => stretched(index, among)),
+      [out],
+      [...sizes, ...steps],
+    )
   return reshape(out, -1)
 }
 

@@ -1,6 +1,17 @@
-// What gather, scatter, rows and indexing share: checks of index tensors, the kernels' calls, rows with their gradients.
-// Not public.
-import { type DType, DTypeError, e, type Expr, kernels, type MapKernel, shapeText, ShapeError, sizeOf, type View } from "@rondo/backend"
+// What gather, scatter, rows and indexing share: checks of index tensors, the kernels' calls, rows with their
+// gradients. Not public.
+import {
+  type DType,
+  DTypeError,
+  e,
+  type Expr,
+  kernels,
+  type MapKernel,
+  shapeText,
+  ShapeError,
+  sizeOf,
+  type View,
+} from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
 import { copyOf, stretched } from "../elementwise.js"
 import type { Rule } from "../graph.js"
@@ -17,7 +28,9 @@ export function checkIndexDType(name: string, index: Tensor): void {
 /** Throws a ShapeError unless the ranks agree (no dims count as one). */
 export function checkRanks(name: string, x: Tensor, index: Tensor, what = "index"): void {
   if (Math.max(1, x.ndim) === Math.max(1, index.ndim)) return
-  throw new ShapeError(`${name}: ${what} must have as many dims as the input: got ${shapeText(index.shape)} for ${shapeText(x.shape)}`)
+  throw new ShapeError(
+    `${name}: ${what} must have as many dims as the input: got ${shapeText(index.shape)} for ${shapeText(x.shape)}`,
+  )
 }
 
 /** Throws a DTypeError unless the dtypes agree. */
@@ -51,7 +64,10 @@ export function runScatter(into: Tensor, d: number, index: View, source: View, m
   if (sizeOf(index.shape) === 0) return
   const whole = atLeast1d(into)
   const walked = laid(index)
-  const window = cropped(whole, walked.shape.map((size, i) => (i === d ? whole.shape[i] : size))) // prettier-ignore
+  const window = cropped(
+    whole,
+    walked.shape.map((size, i) => (i === d ? whole.shape[i] : size)),
+  )
   execute({ kind: "scatter", dim: d, mode }, [walked, laid(source, walked.shape)], [target(into, window)])
 }
 
@@ -63,7 +79,8 @@ export function fullOf(x: Tensor, value: number | boolean): Tensor {
 }
 
 /** A number as a view of any shape. */
-export const numberView = (x: Tensor, value: number | boolean, shape: readonly number[]): View => stretched(fullOf(x, value), shape)
+export const numberView = (x: Tensor, value: number | boolean, shape: readonly number[]): View =>
+  stretched(fullOf(x, value), shape)
 
 // ---- rows: an index of one dim, repeated over the others by stride 0
 
@@ -74,7 +91,8 @@ function repeated(index: Tensor, shape: readonly number[], d: number): View {
 }
 
 /** `shape` with dim `d` of another size. */
-export const withSize = (shape: readonly number[], d: number, size: number): number[] => shape.map((n, i) => (i === d ? size : n))
+export const withSize = (shape: readonly number[], d: number, size: number): number[] =>
+  shape.map((n, i) => (i === d ? size : n))
 
 /** Rows `index` [N] of dim `d`. */
 export function takeRows(name: string, x: Tensor, d: number, index: Tensor): Tensor {

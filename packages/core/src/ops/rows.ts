@@ -7,7 +7,18 @@ import type { Tensor } from "../tensor.js"
 import { mul } from "./arithmetic.js"
 import { maskedFill } from "./fill.js"
 import { gather } from "./gather.js"
-import { addRows, checkIndexDType, checkRanks, checkSameDType, fullOf, putRows, runRows, takeRows, withSize, wrapped } from "./lookup.js"
+import {
+  addRows,
+  checkIndexDType,
+  checkRanks,
+  checkSameDType,
+  fullOf,
+  putRows,
+  runRows,
+  takeRows,
+  withSize,
+  wrapped,
+} from "./lookup.js"
 import { expand, reshape } from "./movement.js"
 
 function readRows(name: string, x: Tensor, dim: number, index: Tensor): number {
@@ -29,12 +40,36 @@ function checkRows(name: string, x: Tensor, d: number, index: Tensor, source: Te
 }
 
 export const indexSelect = op(
-  { family: "indexing", name: "indexSelect", doc: "The rows of `dim` that the vector `index` names, in its order.", samples: [[t(4, 3), 0, indices(4, 6)], [t(2, 4), -1, indices(4, 3)], [t(3), 0, indices(3, 0)], [t(3, 0), 0, indices(3, 2)], [t(3, 2), 0, indices(3)], [t(), 0, indices(1, 1)]], differentiable: true }, // prettier-ignore
-  (x: Tensor, dim: number, index: Tensor): Tensor => takeRows("indexSelect", x, readRows("indexSelect", x, dim, index), index),
+  {
+    family: "indexing",
+    name: "indexSelect",
+    doc: "The rows of `dim` that the vector `index` names, in its order.",
+    samples: [
+      [t(4, 3), 0, indices(4, 6)],
+      [t(2, 4), -1, indices(4, 3)],
+      [t(3), 0, indices(3, 0)],
+      [t(3, 0), 0, indices(3, 2)],
+      [t(3, 2), 0, indices(3)],
+      [t(), 0, indices(1, 1)],
+    ],
+    differentiable: true,
+  },
+  (x: Tensor, dim: number, index: Tensor): Tensor =>
+    takeRows("indexSelect", x, readRows("indexSelect", x, dim, index), index),
 )
 
 export const indexAdd = op(
-  { family: "indexing", name: "indexAdd", doc: "A copy with `alpha` times the rows of `source` added to the rows that `index` names; equal indices sum up.", samples: [[t(4, 3), 0, indices(4, 6), t(6, 3)], [t(2, 4), -1, indices(4, 3), t(2, 3), { alpha: -0.5 }], [t(3), 0, indices(3, 0), t(0)]], differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "indexAdd",
+    doc: "A copy with `alpha` times the rows of `source` added to the rows that `index` names; equal indices sum up.",
+    samples: [
+      [t(4, 3), 0, indices(4, 6), t(6, 3)],
+      [t(2, 4), -1, indices(4, 3), t(2, 3), { alpha: -0.5 }],
+      [t(3), 0, indices(3, 0), t(0)],
+    ],
+    differentiable: true,
+  },
   (x: Tensor, dim: number, index: Tensor, source: Tensor, { alpha = 1 }: { readonly alpha?: number } = {}): Tensor => {
     const d = readRows("indexAdd", x, dim, index)
     checkRows("indexAdd", x, d, index, source)
@@ -43,7 +78,17 @@ export const indexAdd = op(
 )
 
 export const indexCopy = op(
-  { family: "indexing", name: "indexCopy", doc: "A copy whose rows that `index` names are those of `source`.", samples: [[t(4, 3), 0, indices(1, 1), t(1, 3)], [t(2, 4), -1, indices(1, 1), t(2, 1)], [t(3), 0, indices(3, 0), t(0)]], differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "indexCopy",
+    doc: "A copy whose rows that `index` names are those of `source`.",
+    samples: [
+      [t(4, 3), 0, indices(1, 1), t(1, 3)],
+      [t(2, 4), -1, indices(1, 1), t(2, 1)],
+      [t(3), 0, indices(3, 0), t(0)],
+    ],
+    differentiable: true,
+  },
   (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor => {
     const d = readRows("indexCopy", x, dim, index)
     checkRows("indexCopy", x, d, index, source)
@@ -52,7 +97,16 @@ export const indexCopy = op(
 )
 
 export const indexFill = op(
-  { family: "indexing", name: "indexFill", doc: "A copy whose rows that `index` names hold `value`, a number or a tensor without dims.", samples: [[t(4, 3), 0, indices(4, 2), 1.5], [t(2, 4), -1, indices(4, 3), t()]], differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "indexFill",
+    doc: "A copy whose rows that `index` names hold `value`, a number or a tensor without dims.",
+    samples: [
+      [t(4, 3), 0, indices(4, 2), 1.5],
+      [t(2, 4), -1, indices(4, 3), t()],
+    ],
+    differentiable: true,
+  },
   (x: Tensor, dim: number, index: Tensor, value: Tensor | number): Tensor => {
     const d = readRows("indexFill", x, dim, index)
     if (typeof value === "object" && value.ndim > 0) {
@@ -62,12 +116,29 @@ export const indexFill = op(
     const named = output(x.device, [x.shape[d] ?? 1], "bool")
     if (sizeOf(named.shape) > 0) execute(kernels.fill("bool"), [], [named], [0])
     if (sizeOf(index.shape) > 0) runRows(named, 0, index, expand(fullOf(named, true), [sizeOf(index.shape)]), "replace")
-    return maskedFill(x, reshape(named, x.shape.map((size, i) => (i === d ? size : 1))), value) // prettier-ignore
+    return maskedFill(
+      x,
+      reshape(
+        named,
+        x.shape.map((size, i) => (i === d ? size : 1)),
+      ),
+      value,
+    )
   },
 )
 
 export const take = op(
-  { family: "indexing", name: "take", doc: "Elements of the flattened tensor at `index`, in its shape; negative ones count from the end.", samples: [[t(3, 4), indices(12, 2, 3)], [t(3, 4), indices(12)], [t(3), indices(3, 0)]], differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "take",
+    doc: "Elements of the flattened tensor at `index`, in its shape; negative ones count from the end.",
+    samples: [
+      [t(3, 4), indices(12, 2, 3)],
+      [t(3, 4), indices(12)],
+      [t(3), indices(3, 0)],
+    ],
+    differentiable: true,
+  },
   (x: Tensor, index: Tensor): Tensor => {
     commonDevice("take", [x, index])
     checkIndexDType("take", index)
@@ -77,7 +148,17 @@ export const take = op(
 )
 
 export const takeAlongDim = op(
-  { family: "indexing", name: "takeAlongDim", doc: "As gather, with x and `index` broadcast against each other in the other dims; over the flattened tensor without `dim`.", samples: [[t(3, 4), indices(4, 3, 2), 1], [t(3, 1), indices(3, 2, 4), 0], [t(3, 4), indices(12, 5)]], differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "takeAlongDim",
+    doc: "As gather, with x and `index` broadcast against each other in the other dims; over the flattened tensor without `dim`.",
+    samples: [
+      [t(3, 4), indices(4, 3, 2), 1],
+      [t(3, 1), indices(3, 2, 4), 0],
+      [t(3, 4), indices(12, 5)],
+    ],
+    differentiable: true,
+  },
   (x: Tensor, index: Tensor, dim?: number): Tensor => {
     commonDevice("takeAlongDim", [x, index])
     if (dim === undefined) return gather(reshape(x, -1), 0, reshape(index, -1))

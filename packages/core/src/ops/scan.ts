@@ -37,10 +37,24 @@ export interface ScanOptions {
   readonly dtype?: DType
 }
 
-const scanSamples = [[t(2, 3), 1], [t(4, 2), 0], [t(2, 3, 2), -2], [t(0, 3), 0], [t(3, 0), 0], [t(), 0], [t(1), -1]]
+const scanSamples = [
+  [t(2, 3), 1],
+  [t(4, 2), 0],
+  [t(2, 3, 2), -2],
+  [t(0, 3), 0],
+  [t(3, 0), 0],
+  [t(), 0],
+  [t(1), -1],
+]
 
 export const cumsum = op(
-  { family: "reduce", name: "cumsum", doc: "Sum of all elements up to each along `dim`. Integers add up in int32 (int64 in int64).", samples: [...scanSamples, [t(2, 3), 1, { dtype: "float64" }]], differentiable: true }, // prettier-ignore
+  {
+    family: "reduce",
+    name: "cumsum",
+    doc: "Sum of all elements up to each along `dim`. Integers add up in int32 (int64 in int64).",
+    samples: [...scanSamples, [t(2, 3), 1, { dtype: "float64" }]],
+    differentiable: true,
+  },
   (x: Tensor, dim: number, { dtype }: ScanOptions = {}): Tensor => {
     const source = dtype ? toDType(x, dtype) : x
     const d = readDim("cumsum", dim, x.ndim)
@@ -55,7 +69,13 @@ const whole = (name: string, x: Tensor, dtypeOf: (dtype: DType) => DType = (dtyp
 }
 
 export const cumprod = op(
-  { family: "reduce", name: "cumprod", doc: "Product of all elements up to each along `dim`; right gradients with zeros as well.", samples: [...scanSamples, [t(2, 3), 1, { dtype: "float64" }]], differentiable: true }, // prettier-ignore
+  {
+    family: "reduce",
+    name: "cumprod",
+    doc: "Product of all elements up to each along `dim`; right gradients with zeros as well.",
+    samples: [...scanSamples, [t(2, 3), 1, { dtype: "float64" }]],
+    differentiable: true,
+  },
   (x: Tensor, dim: number, { dtype }: ScanOptions = {}): Tensor => {
     const source = dtype ? toDType(x, dtype) : x
     const d = readDim("cumprod", dim, x.ndim)
@@ -66,8 +86,8 @@ export const cumprod = op(
 function runningProduct(x: Tensor, d: number): Tensor {
   const vjp: Rule = ([g], s) => {
     if (!g) return []
-    // Before the first zero of a line: sum over j >= i of g[j] out[j] / x[i]. At the first zero: the same sum of products in
-    // which it counts as 1. Behind it, every product has a zero that is not x[i] itself.
+    // Before the first zero of a line: sum over j >= i of g[j] out[j] / x[i]. At the first zero: the same sum of
+    // products in which it counts as 1. Behind it, every product has a zero that is not x[i] itself.
     const zero = eq(s.x, 0)
     const zeros = runningSum(toDType(zero, "int32"), d, false)
     const first = logicalAnd(zero, eq(zeros, 1))
@@ -84,7 +104,9 @@ function runningProduct(x: Tensor, d: number): Tensor {
 /** Values and their int32 positions. */
 export type ValuesAndPositions = [Tensor, Tensor]
 
-/** Records values that were picked from dim `d` of `x` at `positions`: the gradient goes back to where they came from. */
+/**
+ * Records values that were picked from dim `d` of `x` at `positions`: the gradient goes back to where they came from.
+ */
 export function pickedFrom(name: string, x: Tensor, d: number, values: Tensor, positions: Tensor): Tensor {
   const { shape } = x
   const vjp: Rule = ([g], s) => [g && scatterAdd(zerosOf(g, shape), d, s.y, g)]
@@ -106,12 +128,39 @@ function extremes(name: "cummax" | "cummin", operator: "max" | "min") {
   }
 }
 
-export const cummax = op({ family: "reduce", name: "cummax", doc: "Largest element up to each along `dim`, and its int32 position (the last of equals).", samples: scanSamples, differentiable: true }, extremes("cummax", "max")) // prettier-ignore
-export const cummin = op({ family: "reduce", name: "cummin", doc: "Smallest element up to each along `dim`, and its int32 position (the last of equals).", samples: scanSamples, differentiable: true }, extremes("cummin", "min")) // prettier-ignore
+export const cummax = op(
+  {
+    family: "reduce",
+    name: "cummax",
+    doc: "Largest element up to each along `dim`, and its int32 position (the last of equals).",
+    samples: scanSamples,
+    differentiable: true,
+  },
+  extremes("cummax", "max"),
+)
+export const cummin = op(
+  {
+    family: "reduce",
+    name: "cummin",
+    doc: "Smallest element up to each along `dim`, and its int32 position (the last of equals).",
+    samples: scanSamples,
+    differentiable: true,
+  },
+  extremes("cummin", "min"),
+)
 
-/** Made of logaddexp alone, in log2(size) rounds that double the reach: no element underflows beside a larger later one. */
+/**
+ * Made of logaddexp alone, in log2(size) rounds that double the reach: no element underflows beside a larger later
+ * one.
+ */
 export const logcumsumexp = op(
-  { family: "reduce", name: "logcumsumexp", doc: "log of the sum of exp of all elements up to each along `dim`, without overflow.", samples: scanSamples, differentiable: true }, // prettier-ignore
+  {
+    family: "reduce",
+    name: "logcumsumexp",
+    doc: "log of the sum of exp of all elements up to each along `dim`, without overflow.",
+    samples: scanSamples,
+    differentiable: true,
+  },
   (x: Tensor, dim: number): Tensor => {
     const d = readDim("logcumsumexp", dim, x.ndim)
     if (x.ndim === 0) return clone(x)
@@ -137,7 +186,15 @@ export const diff = op(
     family: "reduce",
     name: "diff",
     doc: "Differences of neighbours along `dim`, `n` times over; of bools, whether they differ.",
-    samples: [[t(5)], [t(2, 4), 2], [t(4, 2), 1, 0], [t(3), 1, -1, { prepend: t(1), append: t(2) }], [t(2), 3], [t(2, 3), 0], [t(0)]],
+    samples: [
+      [t(5)],
+      [t(2, 4), 2],
+      [t(4, 2), 1, 0],
+      [t(3), 1, -1, { prepend: t(1), append: t(2) }],
+      [t(2), 3],
+      [t(2, 3), 0],
+      [t(0)],
+    ],
     differentiable: true,
   },
   (x: Tensor, n = 1, dim = -1, { prepend, append }: DiffOptions = {}): Tensor => {
@@ -145,7 +202,8 @@ export const diff = op(
     if (!Number.isInteger(n) || n < 0) throw new ValueError(`diff: the order must be an integer from 0: got ${n}`)
     const d = readDim("diff", dim, x.ndim)
     for (const border of [prepend, append]) {
-      if (border && border.ndim !== x.ndim) throw new ShapeError(`diff: ${shapeText(border.shape)} cannot be joined to ${shapeText(x.shape)}`)
+      if (border && border.ndim !== x.ndim)
+        throw new ShapeError(`diff: ${shapeText(border.shape)} cannot be joined to ${shapeText(x.shape)}`)
     }
     const parts = [prepend, x, append].filter((part) => part !== undefined)
     let out = parts.length > 1 ? cat(parts, d) : x

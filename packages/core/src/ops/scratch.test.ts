@@ -92,7 +92,10 @@ const close = (a: number, b: number) => (Number.isNaN(a) && Number.isNaN(b)) || 
 cases.forEach((c: any, k: number) => {
   test(`torch ${k} ${c.name} ${JSON.stringify(c.args, (kk, v) => (v && v.T ? `t${JSON.stringify(v.shape)}` : v)).slice(0, 100)}`, () => {
     const leaves: Tensor[] = []
-    const args = dec(c.args, leaves)
+    let after = () => {}
+    let args = dec(c.args, leaves)
+    if (process.env.STRIDED) { const st = (v: any): any => v instanceof Tensor ? (v.ndim === 0 ? v : v.unsqueeze(-1).expand(...v.shape, 2).clone().select(-1, 1).flip(0).slice(0, null, null, -1)) : Array.isArray(v) ? v.map(st) : v && typeof v === "object" ? Object.fromEntries(Object.entries(v).map(([k, q]) => [k, st(q)])) : v; if (c.name !== "asStrided") args = st(args)
+      if (process.env.STRIDED === "2") { const before = tensorsIn(args).map((q) => Array.from(q.dataSync() as any)); after = () => expect(tensorsIn(args).map((q) => Array.from(q.dataSync() as any))).toEqual(before) } }
     const r = mods[c.name](...args)
     const outs = (Array.isArray(r) ? r : [r]) as Tensor[]
     expect(outs.length).toBe(c.outs.length)
@@ -103,6 +106,7 @@ cases.forEach((c: any, k: number) => {
       const e = c.outs[j].data.map(num)
       d.forEach((q, n) => { if (!close(q, e[n])) throw new Error(`value ${j}[${n}]: ${q} vs ${e[n]}\n${d}\n${e}`) })
     })
+    after()
     if (!c.grads) return
     let loss: any = null
     for (const o of outs) if (o.dtype === "float64" && o.requiresGrad) {
@@ -117,4 +121,48 @@ cases.forEach((c: any, k: number) => {
       d.forEach((q: number, n: number) => { if (!close(q, num(g.data[n]))) throw new Error(`grad ${j}[${n}]: ${q} vs ${g.data[n]}\n${d}\n${g.data}`) })
     })
   })
+})
+import { scope } from "../index.js"
+test("leaks", () => {
+  const { backend } = currentDevice()
+  for (const [name, f] of Object.entries(mods)) {
+    const info = f?.op
+    if (!info?.samples || name === "nonzero" || name === "maskedSelect") continue
+    for (const sample of info.samples) {
+      const args = sample.map((a: any) => make(a, false))
+      const before = backend.memory().buffers
+      scope(() => { f(...args); return undefined })
+      if (backend.memory().buffers !== before) console.log("leak", name, backend.memory().buffers - before)
+      const outside = backend.memory().buffers
+      const r = f(...args)
+      for (const o of Array.isArray(r) ? r : [r]) if (!args.includes(o)) o.dispose()
+      const d = backend.memory().buffers - outside
+      if (d > 0) (globalThis as any).held = { ...((globalThis as any).held ?? {}), [name]: d }
+    }
+  }
+  expect((globalThis as any).held).toEqual({})
+})
+test("dtypes", () => {
+  for (const dt of ["float16", "bfloat16", "int32", "int64", "uint8", "bool"] as const) {
+    for (const [name, f] of Object.entries(mods)) {
+      const info = f?.op
+      if (!info?.samples || name === "nonzero" || name === "maskedSelect") continue
+      for (const sample of info.samples) {
+        const conv = (v: any): any => v instanceof Tensor ? (v.dtype === "float64" ? v.to(dt) : v) : Array.isArray(v) ? v.map(conv) : v && typeof v === "object" ? Object.fromEntries(Object.entries(v).map(([k, q]) => [k, conv(q)])) : v
+        const args = conv(sample.map((a: any) => make(a, false)))
+        try { f(...args) } catch (e: any) { process.stderr.write(`${dt} ${name}: ${e.name} ${e.message}\n`); break }
+      }
+    }
+  }
+})
+test("time unbind", () => {
+  for (const T of [1000, 10000]) {
+    const x = upload(currentDevice(), new Float32Array(T * 8), [T, 8], "float32").requiresGrad_()
+    const t0 = performance.now()
+    const parts = m7.unbind(x)
+    let s: any = null
+    for (const p of parts) s = s ? s.add(p) : p
+    s.sum().backward()
+    process.stderr.write(`T=${T} ${performance.now() - t0} ms\n`)
+  }
 })

@@ -1,5 +1,5 @@
-// Operations whose result has as many elements as a mask has true ones: nonzero and maskedSelect. The mask is read by the
-// host, so each has an awaited form and a synchronous twin.
+// Operations whose result has as many elements as a mask has true ones: nonzero and maskedSelect. The mask is read by
+// the host, so each has an awaited form and a synchronous twin.
 import { broadcastShapes, DeviceError, DTypeError } from "@rondo/backend"
 import { commonDevice } from "../apply.js"
 import { data, dataSync, upload } from "../host.js"
@@ -97,7 +97,13 @@ function taken(x: Tensor, bytes: ArrayLike<number | bigint>): Tensor {
 }
 
 const maskedDoc = "The elements where the bool `mask` is true, as a vector; both broadcast."
-const maskedSamples = [[t(3, 4), mask(3, 4)], [t(3, 4), mask(4)], [t(3, 1), mask(2)], [t(0), mask(0)], [t(), mask()]]
+const maskedSamples = [
+  [t(3, 4), mask(3, 4)],
+  [t(3, 4), mask(4)],
+  [t(3, 1), mask(2)],
+  [t(0), mask(0)],
+  [t(), mask()],
+]
 
 /**
  * Awaits the elements of `x` where the bool `mask` is true, as a vector; both broadcast.

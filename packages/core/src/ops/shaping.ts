@@ -1,4 +1,5 @@
-// Joining tensors and taking them apart: cat, stack and their reverses. Each way is one node, whatever the number of parts.
+// Joining tensors and taking them apart: cat, stack and their reverses. Each way is one node, whatever the number of
+// parts.
 import { type DType, kernels, promote, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import { apply, commonDevice, execute, output, recordOp } from "../apply.js"
 import { type Rule, wantsGrad } from "../graph.js"
@@ -29,7 +30,8 @@ const isNothing = (x: Tensor): boolean => x.ndim === 1 && x.shape[0] === 0
 function checkJoinable(tensors: readonly Tensor[], d: number): void {
   const [first] = tensors
   for (const x of tensors) {
-    if (x.ndim !== first.ndim) throw new ShapeError(`cat: numbers of dims differ: ${shapeText(first.shape)} and ${shapeText(x.shape)}`)
+    if (x.ndim !== first.ndim)
+      throw new ShapeError(`cat: numbers of dims differ: ${shapeText(first.shape)} and ${shapeText(x.shape)}`)
     if (x.shape.some((size, i) => i !== d && size !== first.shape[i])) {
       throw new ShapeError(`cat: sizes differ outside dim ${d}: ${shapeText(first.shape)} and ${shapeText(x.shape)}`)
     }
@@ -96,7 +98,14 @@ export const cat = op(
 
 /** Joins tensors of one shape along a new dim. */
 export const stack = op(
-  { family: "movement", name: "stack", doc: "Tensors of one shape joined along a new `dim`; dtypes are promoted.", samples: [[[t(2, 3), t(2, 3)]], [[t(3), t(3), t(3)], -1], [[t(), t()]], [[t(0, 2)], 1]], differentiable: true, method: false }, // prettier-ignore
+  {
+    family: "movement",
+    name: "stack",
+    doc: "Tensors of one shape joined along a new `dim`; dtypes are promoted.",
+    samples: [[[t(2, 3), t(2, 3)]], [[t(3), t(3), t(3)], -1], [[t(), t()]], [[t(0, 2)], 1]],
+    differentiable: true,
+    method: false,
+  },
   (tensors: readonly Tensor[], dim = 0): Tensor => {
     checkList("stack", tensors)
     const [first] = tensors
@@ -119,7 +128,12 @@ function stacked(tensors: readonly Tensor[], d: number): Tensor {
 }
 
 /** Windows on `x` as the outputs of one node: their gradients are joined once, not padded and added one by one. */
-function windows(name: string, x: Tensor, places: readonly Geometry[], join: (grads: readonly Tensor[]) => Tensor): Tensor[] {
+function windows(
+  name: string,
+  x: Tensor,
+  places: readonly Geometry[],
+  join: (grads: readonly Tensor[]) => Tensor,
+): Tensor[] {
   x.check(name)
   const parts = places.map((place) => windowOn(x, place))
   const vjp: Rule = (grads) => {
@@ -127,7 +141,8 @@ function windows(name: string, x: Tensor, places: readonly Geometry[], join: (gr
     if (!some) return []
     // One zero serves all neighbours of a size whose gradient never came.
     let zero: Tensor | null = null
-    const missing = ({ shape }: Geometry): Tensor => (zero && sizeOf(zero.shape) === sizeOf(shape) ? zero : (zero = zerosOf(some, shape)))
+    const missing = ({ shape }: Geometry): Tensor =>
+      zero && sizeOf(zero.shape) === sizeOf(shape) ? zero : (zero = zerosOf(some, shape))
     return [join(grads.map((g, i) => g ?? missing(places[i])))]
   }
   if (wantsGrad([x]) && parts.length > 0) recordOp({ name, keep: [], vjp }, [x], parts)
@@ -135,7 +150,8 @@ function windows(name: string, x: Tensor, places: readonly Geometry[], join: (gr
 }
 
 /**
- * The positions of `dim` one by one, as views. Going back joins all their gradients at once, so that a sequence costs its length.
+ * The positions of `dim` one by one, as views. Going back joins all their gradients at once, so that a sequence costs
+ * its length.
  *
  * @example
  * ```ts
@@ -144,7 +160,14 @@ function windows(name: string, x: Tensor, places: readonly Geometry[], join: (gr
  * ```
  */
 export const unbind = op(
-  { family: "movement", name: "unbind", doc: "The positions of `dim` one by one, as views.", samples: [[t(3, 2)], [t(2, 3, 2), -2], [t(3)], [t(2, 0)]], differentiable: true, view: true }, // prettier-ignore
+  {
+    family: "movement",
+    name: "unbind",
+    doc: "The positions of `dim` one by one, as views.",
+    samples: [[t(3, 2)], [t(2, 3, 2), -2], [t(3)], [t(2, 0)]],
+    differentiable: true,
+    view: true,
+  },
   (x: Tensor, dim = 0): Tensor[] => {
     if (x.ndim === 0) throw new ShapeError("unbind: a tensor without dims has nothing to take apart")
     const d = readDim("unbind", dim, x.ndim)
@@ -157,7 +180,9 @@ function readParts(x: Tensor, sizes: number | readonly number[], d: number): num
   const size = x.shape[d]
   if (typeof sizes !== "number") {
     if (sizes.some((n) => !Number.isInteger(n) || n < 0) || sizes.reduce((a, b) => a + b, 0) !== size) {
-      throw new ShapeError(`split: the sizes must add up to dim ${d} of ${shapeText(x.shape)}: got [${sizes.join(", ")}], expected a sum of ${size}`)
+      throw new ShapeError(
+        `split: the sizes must add up to dim ${d} of ${shapeText(x.shape)}: got [${sizes.join(", ")}], expected a sum of ${size}`,
+      )
     }
     return [...sizes]
   }
@@ -170,7 +195,19 @@ function readParts(x: Tensor, sizes: number | readonly number[], d: number): num
 
 /** Parts of `sizes` along `dim`, or of one size each (the last may be smaller), as views. */
 export const split = op(
-  { family: "movement", name: "split", doc: "Parts of one size (the last may be smaller) or of given sizes along `dim`, as views.", samples: [[t(5, 2), 2], [t(2, 5), [1, 0, 4], -1], [t(0, 2), 2], [t(4), 4]], differentiable: true, view: true }, // prettier-ignore
+  {
+    family: "movement",
+    name: "split",
+    doc: "Parts of one size (the last may be smaller) or of given sizes along `dim`, as views.",
+    samples: [
+      [t(5, 2), 2],
+      [t(2, 5), [1, 0, 4], -1],
+      [t(0, 2), 2],
+      [t(4), 4],
+    ],
+    differentiable: true,
+    view: true,
+  },
   (x: Tensor, sizes: number | readonly number[], dim = 0): Tensor[] => {
     if (x.ndim === 0) throw new ShapeError("split: a tensor without dims has nothing to take apart")
     const d = readDim("split", dim, x.ndim)
@@ -182,9 +219,23 @@ export const split = op(
 
 /** At most `count` parts of equal size along `dim`, as views; the last may be smaller. */
 export const chunk = op(
-  { family: "movement", name: "chunk", doc: "At most `count` parts of equal size along `dim` (the last may be smaller), as views.", samples: [[t(6, 2), 3], [t(2, 5), 2, -1], [t(5), 4], [t(2), 5], [t(0, 2), 3]], differentiable: true, view: true }, // prettier-ignore
+  {
+    family: "movement",
+    name: "chunk",
+    doc: "At most `count` parts of equal size along `dim` (the last may be smaller), as views.",
+    samples: [
+      [t(6, 2), 3],
+      [t(2, 5), 2, -1],
+      [t(5), 4],
+      [t(2), 5],
+      [t(0, 2), 3],
+    ],
+    differentiable: true,
+    view: true,
+  },
   (x: Tensor, count: number, dim = 0): Tensor[] => {
-    if (!Number.isInteger(count) || count < 1) throw new ValueError(`chunk: the number of parts must be a positive integer: got ${count}`)
+    if (!Number.isInteger(count) || count < 1)
+      throw new ValueError(`chunk: the number of parts must be a positive integer: got ${count}`)
     if (x.ndim === 0) throw new ShapeError("chunk: a tensor without dims has nothing to take apart")
     const d = readDim("chunk", dim, x.ndim)
     const size = Math.ceil(x.shape[d] / count)
@@ -200,18 +251,38 @@ const atLeast = (x: Tensor, rank: 1 | 2): Tensor => {
 
 /** Joins side by side: vectors along dim 0, all others along dim 1. */
 export const hstack = op(
-  { family: "movement", name: "hstack", doc: "Tensors side by side: along dim 1, vectors along dim 0.", samples: [[[t(2, 3), t(2, 1)]], [[t(2), t(3)]], [[t(), t()]]], differentiable: true, method: false }, // prettier-ignore
+  {
+    family: "movement",
+    name: "hstack",
+    doc: "Tensors side by side: along dim 1, vectors along dim 0.",
+    samples: [[[t(2, 3), t(2, 1)]], [[t(2), t(3)]], [[t(), t()]]],
+    differentiable: true,
+    method: false,
+  },
   (tensors: readonly Tensor[]): Tensor => {
     checkList("hstack", tensors)
-    return cat(tensors.map((x) => atLeast(x, 1)), tensors[0].ndim <= 1 ? 0 : 1) // prettier-ignore
+    return cat(
+      tensors.map((x) => atLeast(x, 1)),
+      tensors[0].ndim <= 1 ? 0 : 1,
+    )
   },
 )
 
 /** Joins one below the other: along dim 0, vectors as rows. */
 export const vstack = op(
-  { family: "movement", name: "vstack", doc: "Tensors one below the other: along dim 0, vectors as rows.", samples: [[[t(2, 3), t(1, 3)]], [[t(3), t(3)]], [[t(), t()]]], differentiable: true, method: false }, // prettier-ignore
+  {
+    family: "movement",
+    name: "vstack",
+    doc: "Tensors one below the other: along dim 0, vectors as rows.",
+    samples: [[[t(2, 3), t(1, 3)]], [[t(3), t(3)]], [[t(), t()]]],
+    differentiable: true,
+    method: false,
+  },
   (tensors: readonly Tensor[]): Tensor => {
     checkList("vstack", tensors)
-    return cat(tensors.map((x) => atLeast(x, 2)), 0) // prettier-ignore
+    return cat(
+      tensors.map((x) => atLeast(x, 2)),
+      0,
+    )
   },
 )

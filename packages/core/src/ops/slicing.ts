@@ -1,4 +1,5 @@
-// Basic indexing along one dim: single positions, ranges and ranges with a step. All of them share memory with their source.
+// Basic indexing along one dim: single positions, ranges and ranges with a step. All of them share memory with their
+// source.
 import { IndexError, shapeText } from "@rondo/backend"
 import { applyView } from "../apply.js"
 import { op, readDim } from "../op.js"
@@ -23,7 +24,12 @@ export const select = op(
     family: "indexing",
     name: "select",
     doc: "Position `index` of `dim`, which goes; a view. Negative positions count from the end.",
-    samples: [[t(2, 3), 0, 1], [t(2, 3, 4), -2, -1], [t(3), 0, 0], [t(2, 0), 0, 1]],
+    samples: [
+      [t(2, 3), 0, 1],
+      [t(2, 3, 4), -2, -1],
+      [t(3), 0, 0],
+      [t(2, 0), 0, 1],
+    ],
     differentiable: true,
     view: true,
   },
@@ -65,7 +71,11 @@ export const narrow = op(
     family: "indexing",
     name: "narrow",
     doc: "`length` positions of `dim` from `start` on; a view. Unlike slice, it never cuts off.",
-    samples: [[t(5, 2), 0, 1, 3], [t(2, 4), -1, -2, 2], [t(3), 0, 3, 0]],
+    samples: [
+      [t(5, 2), 0, 1, 3],
+      [t(2, 4), -1, -2, 2],
+      [t(3), 0, 3, 0],
+    ],
     differentiable: true,
     view: true,
   },

@@ -1,5 +1,15 @@
 // Normalised exponentials along one dim. Each records one node, whose gradient takes two kernels.
-import { computeDType, type DType, DTypeError, e, type Expr, isFloat, type Kernel, type ReduceOperator, sizeOf } from "@rondo/backend"
+import {
+  computeDType,
+  type DType,
+  DTypeError,
+  e,
+  type Expr,
+  isFloat,
+  type Kernel,
+  type ReduceOperator,
+  sizeOf,
+} from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
 import type { Device } from "../device.js"
 import { stretched } from "../elementwise.js"
@@ -55,9 +65,20 @@ const forms = remembered((dtype): Forms => {
 })
 
 /** Reduces along `d` and shows the result stretched over it again. */
-function reduced(device: Device, operator: ReduceOperator, expr: Expr, inputs: readonly Tensor[], d: number, more: readonly Tensor[] = []): Tensor {
+function reduced(
+  device: Device,
+  operator: ReduceOperator,
+  expr: Expr,
+  inputs: readonly Tensor[],
+  d: number,
+  more: readonly Tensor[] = [],
+): Tensor {
   const { shape } = inputs[0]
-  const out = output(device, shape.map((size, i) => (i === d ? 1 : size)), expr.dtype) // prettier-ignore
+  const out = output(
+    device,
+    shape.map((size, i) => (i === d ? 1 : size)),
+    expr.dtype,
+  )
   const views = [...inputs, ...more.map((x) => stretched(x, shape))]
   execute({ kind: "reduce", op: operator, dims: shape.length === 0 ? [] : [d], expr }, views, [out])
   return out
@@ -119,19 +140,50 @@ function normalised(name: "softmax" | "logSoftmax") {
   const back = name === "softmax" ? softmaxBackward : logSoftmaxBackward
   return (x: Tensor, dim: number, { dtype }: SoftmaxOptions = {}): Tensor => {
     const source = dtype ? toDType(x, dtype) : x
-    if (!isFloat(source.dtype)) throw new DTypeError(`${name}: needs a float tensor, got ${source.dtype}; convert it with .to("float32")`)
+    if (!isFloat(source.dtype))
+      throw new DTypeError(`${name}: needs a float tensor, got ${source.dtype}; convert it with .to("float32")`)
     const d = readDim(name, dim, x.ndim)
     const vjp: Rule = ([g], s) => [g && back(g, s.out, d)]
-    const [out] = apply({ name, keep: ["out"], vjp }, [source], (device) => [forward(device, source, d, name === "logSoftmax")])
+    const [out] = apply({ name, keep: ["out"], vjp }, [source], (device) => [
+      forward(device, source, d, name === "logSoftmax"),
+    ])
     return out
   }
 }
 
-const softmaxSamples = [[t(2, 3), 1], [t(3, 2), 0], [t(2, 3, 2), -2], [t(5), -1], [t(), 0], [t(0, 3), 1], [t(2, 0), 1], [t(2, 1), 1], [t(2, 3), 1, { dtype: "float64" }]]
+const softmaxSamples = [
+  [t(2, 3), 1],
+  [t(3, 2), 0],
+  [t(2, 3, 2), -2],
+  [t(5), -1],
+  [t(), 0],
+  [t(0, 3), 1],
+  [t(2, 0), 1],
+  [t(2, 1), 1],
+  [t(2, 3), 1, { dtype: "float64" }],
+]
 const softmaxDoc = "exp(x) over its sum along `dim`, without overflow. A line of -Infinity alone gives NaN."
-export const softmax = op({ family: "reduce", name: "softmax", doc: softmaxDoc, samples: softmaxSamples, differentiable: true }, normalised("softmax")) // prettier-ignore
-export const logSoftmax = op({ family: "reduce", name: "logSoftmax", doc: "Logarithm of softmax along `dim`, exact where softmax would vanish.", samples: softmaxSamples, differentiable: true }, normalised("logSoftmax")) // prettier-ignore
+export const softmax = op(
+  { family: "reduce", name: "softmax", doc: softmaxDoc, samples: softmaxSamples, differentiable: true },
+  normalised("softmax"),
+)
+export const logSoftmax = op(
+  {
+    family: "reduce",
+    name: "logSoftmax",
+    doc: "Logarithm of softmax along `dim`, exact where softmax would vanish.",
+    samples: softmaxSamples,
+    differentiable: true,
+  },
+  normalised("logSoftmax"),
+)
 export const softmin = op(
-  { family: "reduce", name: "softmin", doc: "softmax of -x along `dim`.", samples: softmaxSamples, differentiable: true },
+  {
+    family: "reduce",
+    name: "softmin",
+    doc: "softmax of -x along `dim`.",
+    samples: softmaxSamples,
+    differentiable: true,
+  },
   (x: Tensor, dim: number, options: SoftmaxOptions = {}): Tensor => softmax(neg(x), dim, options),
 )

@@ -36,7 +36,15 @@ function sorted(x: Tensor, d: number, descending: boolean): ValuesAndPositions {
   return [x.dtype === "bool" ? copyOf(x.device, values, "bool") : values, positions]
 }
 
-const sortSamples = [[t(2, 5)], [t(5, 2), 0], [t(2, 4, 2), 1, { descending: true }], [t(), 0], [t(0, 3), 0], [t(3, 0), 0], [t(6), -1, { descending: true, stable: true }]]
+const sortSamples = [
+  [t(2, 5)],
+  [t(5, 2), 0],
+  [t(2, 4, 2), 1, { descending: true }],
+  [t(), 0],
+  [t(0, 3), 0],
+  [t(3, 0), 0],
+  [t(6), -1, { descending: true, stable: true }],
+]
 
 /**
  * Sorts along `dim`: values and their int32 positions. Equal elements keep their order; NaN counts as greatest.
@@ -47,7 +55,13 @@ const sortSamples = [[t(2, 5)], [t(5, 2), 0], [t(2, 4, 2), 1, { descending: true
  * ```
  */
 export const sort = op(
-  { family: "indexing", name: "sort", doc: "Values in order along `dim`, and their int32 positions; stable, NaN greatest.", samples: sortSamples, differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "sort",
+    doc: "Values in order along `dim`, and their int32 positions; stable, NaN greatest.",
+    samples: sortSamples,
+    differentiable: true,
+  },
   (x: Tensor, dim = -1, { descending = false }: SortOptions = {}): ValuesAndPositions => {
     x.check("sort")
     const d = readDim("sort", dim, x.ndim)
@@ -58,7 +72,13 @@ export const sort = op(
 )
 
 export const argsort = op(
-  { family: "indexing", name: "argsort", doc: "The int32 positions that sort along `dim`; stable.", samples: sortSamples, differentiable: false }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "argsort",
+    doc: "The int32 positions that sort along `dim`; stable.",
+    samples: sortSamples,
+    differentiable: false,
+  },
   (x: Tensor, dim = -1, options: SortOptions = {}): Tensor => sort(x.detach(), dim, options)[1],
 )
 
@@ -70,12 +90,25 @@ export interface TopkOptions {
 }
 
 export const topk = op(
-  { family: "indexing", name: "topk", doc: "The `k` largest (or smallest) elements along `dim` in order, and their int32 positions.", samples: [[t(2, 5), 3], [t(5, 2), 2, 0, { largest: false }], [t(4), 0], [t(3), 3, -1, { sorted: false }], [t(), 1]], differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "topk",
+    doc: "The `k` largest (or smallest) elements along `dim` in order, and their int32 positions.",
+    samples: [
+      [t(2, 5), 3],
+      [t(5, 2), 2, 0, { largest: false }],
+      [t(4), 0],
+      [t(3), 3, -1, { sorted: false }],
+      [t(), 1],
+    ],
+    differentiable: true,
+  },
   (x: Tensor, k: number, dim = -1, { largest = true }: TopkOptions = {}): ValuesAndPositions => {
     x.check("topk")
     const d = readDim("topk", dim, x.ndim)
     const size = x.shape[d] ?? 1
-    if (!Number.isInteger(k) || k < 0 || k > size) throw new ValueError(`topk: k out of range: got ${k}, expected 0 to ${size}`)
+    if (!Number.isInteger(k) || k < 0 || k > size)
+      throw new ValueError(`topk: k out of range: got ${k}, expected 0 to ${size}`)
     if (x.ndim === 0) return sort(x)
     const [values, positions] = sorted(x, d, largest)
     const cut = clone(narrow(positions, d, 0, k))
@@ -89,7 +122,13 @@ export interface KeepdimOptions {
 }
 
 /** The element of each line at the positions `at` (size 1 along `d`) of its sorted order. */
-function atRank(name: string, x: Tensor, d: number, at: (values: Tensor) => Tensor, keepdim: boolean | undefined): ValuesAndPositions {
+function atRank(
+  name: string,
+  x: Tensor,
+  d: number,
+  at: (values: Tensor) => Tensor,
+  keepdim: boolean | undefined,
+): ValuesAndPositions {
   if (x.ndim === 0) return sort(x)
   const [values, order] = sorted(x, d, false)
   const rank = at(values)
@@ -101,12 +140,24 @@ function atRank(name: string, x: Tensor, d: number, at: (values: Tensor) => Tens
 const oneAlong = (x: Tensor, d: number): number[] => x.shape.map((size, i) => (i === d ? 1 : size))
 
 export const kthvalue = op(
-  { family: "indexing", name: "kthvalue", doc: "The `k`-th smallest element along `dim` (counted from 1), and its int32 position.", samples: [[t(2, 5), 2], [t(4, 2), 1, 0, { keepdim: true }], [t(3), 3], [t(), 1]], differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "kthvalue",
+    doc: "The `k`-th smallest element along `dim` (counted from 1), and its int32 position.",
+    samples: [
+      [t(2, 5), 2],
+      [t(4, 2), 1, 0, { keepdim: true }],
+      [t(3), 3],
+      [t(), 1],
+    ],
+    differentiable: true,
+  },
   (x: Tensor, k: number, dim = -1, { keepdim }: KeepdimOptions = {}): ValuesAndPositions => {
     x.check("kthvalue")
     const d = readDim("kthvalue", dim, x.ndim)
     const size = x.shape[d] ?? 1
-    if (!Number.isInteger(k) || k < 1 || k > size) throw new ValueError(`kthvalue: k out of range: got ${k}, expected 1 to ${size}`)
+    if (!Number.isInteger(k) || k < 1 || k > size)
+      throw new ValueError(`kthvalue: k out of range: got ${k}, expected 1 to ${size}`)
     const at = (values: Tensor): Tensor => expand(fullOf(output(x.device, [], "int32"), k - 1), oneAlong(values, d))
     return atRank("kthvalue", x, d, at, keepdim)
   },
@@ -126,12 +177,19 @@ interface MedianOp {
 
 /** The lower of the two middle elements; NaN if there is one. Without `dim` over all elements, the value alone. */
 export const median = op(
-  { family: "indexing", name: "median", doc: "The middle element (the lower of two); with `dim`: values and int32 positions. NaN wins.", samples: [[t(2, 5)], [t(3, 4)], [t(4, 3), 0], [t(2, 5), -1, { keepdim: true }], [t()]], differentiable: true }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "median",
+    doc: "The middle element (the lower of two); with `dim`: values and int32 positions. NaN wins.",
+    samples: [[t(2, 5)], [t(3, 4)], [t(4, 3), 0], [t(2, 5), -1, { keepdim: true }], [t()]],
+    differentiable: true,
+  },
   ((x: Tensor, dim?: number, { keepdim }: KeepdimOptions = {}): Tensor | ValuesAndPositions => {
     x.check("median")
     const source = dim === undefined ? reshape(x, -1) : x
     const d = readDim("median", dim ?? 0, source.ndim)
-    if (source.shape[d] === 0) throw new ShapeError(`median: has no value over an empty dim: shape ${shapeText(x.shape)}`)
+    if (source.shape[d] === 0)
+      throw new ShapeError(`median: has no value over an empty dim: shape ${shapeText(x.shape)}`)
     const result = atRank("median", source, d, (values) => medianRank(values, d), keepdim)
     return dim === undefined ? result[0] : result
   }) as MedianOp,
@@ -145,17 +203,31 @@ export interface SearchOptions {
 }
 
 /**
- * Where each value would be put to keep the sequence sorted: how many elements are less (or, with `right`, not greater). By halving, so a
- * search costs log2 of the length.
+ * Where each value would be put to keep the sequence sorted: how many elements are less (or, with `right`, not
+ * greater). By halving, so a search costs log2 of the length.
  */
 export const searchsorted = op(
-  { family: "indexing", name: "searchsorted", doc: "The int32 position at which each value keeps the sorted last dim of `sequence` sorted.", samples: [[t(4), t(2, 3)], [t(3), t(4), { right: true }], [t(0), t(2)], [t(3), t()]], differentiable: false }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "searchsorted",
+    doc: "The int32 position at which each value keeps the sorted last dim of `sequence` sorted.",
+    samples: [
+      [t(4), t(2, 3)],
+      [t(3), t(4), { right: true }],
+      [t(0), t(2)],
+      [t(3), t()],
+    ],
+    differentiable: false,
+  },
   (sequence: Tensor, values: Tensor, { right = false }: SearchOptions = {}): Tensor => {
     commonDevice("searchsorted", [sequence, values])
     const lead = sequence.shape.slice(0, -1)
-    const alike = sequence.ndim === 1 || (sequence.ndim === values.ndim && lead.every((size, d) => size === values.shape[d]))
+    const alike =
+      sequence.ndim === 1 || (sequence.ndim === values.ndim && lead.every((size, d) => size === values.shape[d]))
     if (sequence.ndim === 0 || !alike) {
-      throw new ShapeError(`searchsorted: the sequence ${shapeText(sequence.shape)} must be a vector or agree with the values ${shapeText(values.shape)} but for the last dim`)
+      throw new ShapeError(
+        `searchsorted: the sequence ${shapeText(sequence.shape)} must be a vector or agree with the values ${shapeText(values.shape)} but for the last dim`,
+      )
     }
     const flat = sequence.ndim === 1 ? reshape(values.detach(), -1) : values.detach()
     return reshape(halved(sequence.detach(), flat, right), values.shape)
@@ -180,9 +252,19 @@ function halved(sequence: Tensor, values: Tensor, right: boolean): Tensor {
 }
 
 export const bucketize = op(
-  { family: "indexing", name: "bucketize", doc: "The int32 number of the bucket between sorted `boundaries` that each value falls in.", samples: [[t(2, 3), t(4)], [t(3), t(2), { right: true }]], differentiable: false }, // prettier-ignore
+  {
+    family: "indexing",
+    name: "bucketize",
+    doc: "The int32 number of the bucket between sorted `boundaries` that each value falls in.",
+    samples: [
+      [t(2, 3), t(4)],
+      [t(3), t(2), { right: true }],
+    ],
+    differentiable: false,
+  },
   (x: Tensor, boundaries: Tensor, options: SearchOptions = {}): Tensor => {
-    if (boundaries.ndim !== 1) throw new ShapeError(`bucketize: the boundaries must be a vector: got ${shapeText(boundaries.shape)}`)
+    if (boundaries.ndim !== 1)
+      throw new ShapeError(`bucketize: the boundaries must be a vector: got ${shapeText(boundaries.shape)}`)
     return searchsorted(boundaries, x, options)
   },
 )
