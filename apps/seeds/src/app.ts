@@ -67,6 +67,6 @@ async function openSession(options: Options, streams: Streams): Promise<Session>
 async function listing(): Promise<string> {
   const lines = programs.map((program) => `  ${program.name.padEnd(10)}${program.title}`)
   const found = await devices()
-  const state = found.map(({ name, reason }) => `  ${name.padEnd(12)}${reason ?? "available"}`)
+  const state = found.map(({ name, reason }) => `  ${name.padEnd(12)}${reason || "available"}`)
   return `Programs:\n${lines.join("\n")}\nDevices, fastest first:\n${state.join("\n")}\n`
 }

@@ -1,7 +1,7 @@
 // Progress of long work: a bar on a terminal, else a plain line now and then. Prints nothing for work that is soon done.
 import { performance } from "node:perf_hooks"
 import { setImmediate } from "node:timers/promises"
-import { Format, Presets, SingleBar } from "cli-progress"
+import cliProgress from "cli-progress"
 
 interface Stream {
   write(text: string): unknown
@@ -18,7 +18,7 @@ export class Progress {
   readonly #title: string
   readonly #total: number
   readonly #stream: Stream
-  readonly #bar: SingleBar | null
+  readonly #bar: cliProgress.SingleBar | null
   readonly #started = performance.now()
   #last = performance.now()
 
@@ -52,17 +52,8 @@ export class Progress {
   }
 }
 
-function makeBar(title: string, stream: NodeJS.WriteStream): SingleBar {
-  // One line, whatever the terminal's width: a bar that wraps cannot be erased.
-  const size = Math.max(10, Math.min(30, (stream.columns ?? 80) - title.length - 50))
-  const format: NonNullable<ConstructorParameters<typeof SingleBar>[0]["format"]> = (options, params, payload) => {
-    const bar = Format.BarFormat(params.progress, options)
-    const left = params.eta ? `, ${Math.round(Number(params.eta))} s left` : ""
-    const line = `   ${title} ${bar} ${params.value}/${params.total}${left}  ${(payload as { note: string }).note}`
-    return line.slice(0, (stream.columns ?? 80) - 1)
-  }
-  return new SingleBar(
-    { format, stream, clearOnComplete: true, hideCursor: true, barsize: size, synchronousUpdate: true, linewrap: null },
-    Presets.shades_classic,
-  )
+function makeBar(title: string, stream: NodeJS.WriteStream): cliProgress.SingleBar {
+  const format = `   ${title} {bar} {value}/{total}, {eta} s left  {note}`
+  const options = { format, stream, clearOnComplete: true, hideCursor: true, barsize: 20, synchronousUpdate: true }
+  return new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic)
 }

@@ -57,8 +57,10 @@ def const(lazy):
 
 
 class Recorder:
-    def __init__(self):
-        self.tensors, self.calls, self.counts = {}, [], {}
+    """Calls and their tensors; `wanted(op)` says whether an operation is to be recorded."""
+
+    def __init__(self, wanted):
+        self.wanted, self.tensors, self.calls, self.counts = wanted, {}, [], {}
 
     def put(self, name, tensor, narrow):
         x = tensor.detach()
@@ -94,7 +96,7 @@ class Recorder:
 
     def call(self, op, args, f, *, grad=True, dtypes=("float32", "float64"), label="", in_place=False, keep64=False):
         """Records `op(*args)`, for which PyTorch computes `f(*args)`. Calls that PyTorch refuses raise."""
-        for dtype in dtypes:
+        for dtype in dtypes if self.wanted(op) else ():
             self.one(op, args, f, grad and dtype.startswith("float"), dtype, label, in_place, keep64)
 
     def one(self, op, args, f, grad, dtype, label, in_place, keep64):

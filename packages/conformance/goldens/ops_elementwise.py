@@ -2,7 +2,7 @@
 import torch
 import torch.nn.functional as F
 
-from golden_calls import DTYPES, t, v, whole
+from golden_calls import DTYPES, const, t, v, whole
 
 INF, NAN = float("inf"), float("nan")
 SPECIAL = [NAN, INF, -INF, 0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 20.0, -20.0, 1e-6, 90.0, -110.0]
@@ -161,7 +161,7 @@ def ternary(r, known):
     r.call("bceError", [p, y], lambda p, y: F.binary_cross_entropy(p, y, reduction="none"))
     r.call("bceError", [v([0.0, 1.0, 0.0, 1.0]), whole([0.0, 0.0, 1.0, 1.0], "float32")], lambda p, y: F.binary_cross_entropy(p, y, reduction="none"), dtypes=("float32",), label="certain")
     logits = lambda x, y, z: F.binary_cross_entropy_with_logits(x, y, reduction="none", pos_weight=z)
-    r.call("bceLogitsError", [t(2, 3), t(2, 3, lo=0.0, hi=1.0), t(3, lo=0.5)], logits)
+    r.call("bceLogitsError", [t(2, 3), const(t(2, 3, lo=0.0, hi=1.0)), const(t(3, lo=0.5))], logits)
     r.call("bceLogitsError", [v([-60.0, 60.0, 0.0]), whole([1.0, 0.0, 1.0], "float32"), whole([1.0, 2.0, 1.0], "float32")], logits, dtypes=("float32",), label="large")
 
 

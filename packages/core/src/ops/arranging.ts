@@ -204,7 +204,7 @@ export const pad = op(
   {
     family: "movement",
     name: "pad",
-    doc: "A border around the last dims: `padding` holds widths before and after, the last dim first; negative ones cut off.",
+    doc: "A border: `padding` holds widths before and after the dims, the last dim first; negative ones cut off.",
     samples: [
       [t(2, 3), [1, 2]],
       [t(2, 3), [0, 1, 2, -1], "constant", 1.5],

@@ -193,8 +193,10 @@ function commonSize(a: Named, b: Named, label: string): number {
 
 function checkDTypes(tensors: readonly Tensor[]): void {
   const other = tensors.find((x) => x.dtype !== tensors[0].dtype)
-  if (other)
+  if (other) {
     throw new DTypeError(`einsum: dtypes differ: ${tensors[0].dtype} and ${other.dtype}; convert one with .to(dtype)`)
+  }
+  if (tensors[0].dtype === "bool") throw new DTypeError('einsum: is not defined for bool; convert with .to("float32")')
 }
 
 /**

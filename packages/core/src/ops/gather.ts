@@ -30,7 +30,7 @@ export const gather = op(
   {
     family: "indexing",
     name: "gather",
-    doc: "`out[i][j] = x[index[i][j]][j]` for dim 0, and so on; the shape is that of `index`, which may be smaller than x in other dims.",
+    doc: "`out[i][j] = x[index[i][j]][j]` for dim 0, and so on; `index` may be smaller than x in other dims.",
     samples: [
       [t(3, 4), 0, indices(3, 5, 4)],
       [t(3, 4), -1, indices(4, 2, 3)],

@@ -160,7 +160,7 @@ export const indexPut = op(
   {
     family: "indexing",
     name: "indexPut",
-    doc: "A copy with `value`, broadcast, at the place that `items` name as for index; or added to it with `accumulate`.",
+    doc: "A copy with `value`, broadcast, at the place that `items` name; or added to it with `accumulate`.",
     samples: [...putSamples, ...addSamples],
     differentiable: true,
   },

@@ -56,8 +56,7 @@ function product(name: string, a: Tensor, b: Tensor): Tensor {
       const result = output(device, [...batch, m, n], a.dtype)
       if (sizeOf(result.shape) === 0) return [result]
       if (k === 0) execute(kernels.fill(result.dtype), [], [result], [0])
-      else
-        execute(kernels.matmul, [stretchedView(a, [...batch, m, k]), stretchedView(b, [...batch, k, n])], [result])
+      else execute(kernels.matmul, [stretchedView(a, [...batch, m, k]), stretchedView(b, [...batch, k, n])], [result])
       return [result]
     },
   )

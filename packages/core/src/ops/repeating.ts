@@ -79,7 +79,7 @@ export const repeatInterleave = op(
   {
     family: "movement",
     name: "repeatInterleave",
-    doc: "Each position of `dim` repeated `repeats` times in place, or each its own number of times; flattened without `dim`.",
+    doc: "Each position of `dim` repeated in place, all equally often or each its own number of times.",
     samples: [
       [t(2, 3), 2],
       [t(2, 3), 2, 1],

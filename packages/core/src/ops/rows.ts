@@ -1,10 +1,11 @@
 // Whole rows along one dim by a vector of indices, and single elements by their place in the flattened tensor.
-import { broadcastShapes, kernels, shapeText, ShapeError, sizeOf } from "@rondo/backend"
+import { broadcastShapes, DTypeError, isFloat, kernels, shapeText, ShapeError, sizeOf } from "@rondo/backend"
 import { commonDevice, execute, output } from "../apply.js"
 import { op, readDim } from "../op.js"
 import { indices, t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
 import { mul } from "./arithmetic.js"
+import { toDType } from "./conversion.js"
 import { maskedFill } from "./fill.js"
 import { gather } from "./gather.js"
 import {
@@ -73,7 +74,10 @@ export const indexAdd = op(
   (x: Tensor, dim: number, index: Tensor, source: Tensor, { alpha = 1 }: { readonly alpha?: number } = {}): Tensor => {
     const d = readRows("indexAdd", x, dim, index)
     checkRows("indexAdd", x, d, index, source)
-    return addRows("indexAdd", x, d, index, alpha === 1 ? source : mul(source, alpha))
+    if (!isFloat(x.dtype) && !Number.isInteger(alpha)) {
+      throw new DTypeError(`indexAdd: alpha must be an integer for ${x.dtype}: got ${alpha}`)
+    }
+    return addRows("indexAdd", x, d, index, alpha === 1 ? source : toDType(mul(source, alpha), x.dtype))
   },
 )
 
@@ -151,7 +155,7 @@ export const takeAlongDim = op(
   {
     family: "indexing",
     name: "takeAlongDim",
-    doc: "As gather, with x and `index` broadcast against each other in the other dims; over the flattened tensor without `dim`.",
+    doc: "As gather, with x and `index` broadcast in the other dims; over the flattened tensor without `dim`.",
     samples: [
       [t(3, 4), indices(4, 3, 2), 1],
       [t(3, 1), indices(3, 2, 4), 0],

@@ -45,7 +45,7 @@ export const slice = op(
   {
     family: "indexing",
     name: "slice",
-    doc: "Range `start` to `end` (exclusive) of `dim`, `step` apart, by Python's rules; a view. A negative step walks backwards.",
+    doc: "Range `start` to `end` of `dim`, `step` apart, by Python's rules; a view. A negative step walks backwards.",
     samples: [
       [t(5, 2), 0, 1, 4],
       [t(2, 7), -1, 1, null, 2],

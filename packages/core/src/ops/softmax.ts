@@ -91,6 +91,7 @@ function forward(device: Device, x: Tensor, d: number, log: boolean): Tensor {
   const top = reduced(device, "max", wide(0, x.dtype), [x], d)
   const total = reduced(device, "sum", form.weight, [x], d, [top])
   execute(log ? form.logSoftmax : form.softmax, [x, stretched(top, x.shape), stretched(total, x.shape)], [out])
+  for (const passing of [top, total]) passing.dispose()
   return out
 }
 
@@ -108,6 +109,7 @@ function softmaxBackward(g: Tensor, out: Tensor, d: number): Tensor {
     const form = forms(g.dtype)
     const total = reduced(device, "sum", form.product, [g, out], d)
     execute(form.softmaxBackward, [g, out, stretched(total, g.shape)], [written])
+    total.dispose()
     return [written]
   })
   return result
@@ -126,6 +128,7 @@ function logSoftmaxBackward(g: Tensor, out: Tensor, d: number): Tensor {
     if (sizeOf(g.shape) === 0) return [written]
     const total = reduced(device, "sum", wide(0, g.dtype), [g], d)
     execute(forms(g.dtype).logSoftmaxBackward, [g, out, stretched(total, g.shape)], [written])
+    total.dispose()
     return [written]
   })
   return result
@@ -136,12 +139,16 @@ export interface SoftmaxOptions {
   readonly dtype?: DType
 }
 
+function needFloat(name: string, dtype: DType): void {
+  if (isFloat(dtype)) return
+  throw new DTypeError(`${name}: needs a float tensor, got ${dtype}; convert it with .to("float32")`)
+}
+
 function normalised(name: "softmax" | "logSoftmax") {
   const back = name === "softmax" ? softmaxBackward : logSoftmaxBackward
   return (x: Tensor, dim: number, { dtype }: SoftmaxOptions = {}): Tensor => {
     const source = dtype ? toDType(x, dtype) : x
-    if (!isFloat(source.dtype))
-      throw new DTypeError(`${name}: needs a float tensor, got ${source.dtype}; convert it with .to("float32")`)
+    needFloat(name, source.dtype)
     const d = readDim(name, dim, x.ndim)
     const vjp: Rule = ([g], s) => [g && back(g, s.out, d)]
     const [out] = apply({ name, keep: ["out"], vjp }, [source], (device) => [
@@ -185,5 +192,8 @@ export const softmin = op(
     samples: softmaxSamples,
     differentiable: true,
   },
-  (x: Tensor, dim: number, options: SoftmaxOptions = {}): Tensor => softmax(neg(x), dim, options),
+  (x: Tensor, dim: number, { dtype }: SoftmaxOptions = {}): Tensor => {
+    needFloat("softmin", dtype ?? x.dtype)
+    return softmax(neg(dtype ? toDType(x, dtype) : x), dim)
+  },
 )

@@ -226,7 +226,7 @@ export const searchsorted = op(
       sequence.ndim === 1 || (sequence.ndim === values.ndim && lead.every((size, d) => size === values.shape[d]))
     if (sequence.ndim === 0 || !alike) {
       throw new ShapeError(
-        `searchsorted: the sequence ${shapeText(sequence.shape)} must be a vector or agree with the values ${shapeText(values.shape)} but for the last dim`,
+        `searchsorted: the sequence ${shapeText(sequence.shape)} does not lead as the values ${shapeText(values.shape)} do`,
       )
     }
     const flat = sequence.ndim === 1 ? reshape(values.detach(), -1) : values.detach()

@@ -1,0 +1,243 @@
+// Optimisers and clipping: PyTorch 1.13.1's trajectories (conformance/goldens/optim.py), saved state, and bad input.
+import { readFileSync } from "node:fs"
+import { DeviceError, type DType, GradientError, ShapeError, StateDictError, ValueError } from "@rondo/backend"
+import { CpuJs } from "@rondo/backend-cpu-js"
+import { type FusedExprs, mapInto, noGrad, observers, ones, scope, type Tensor, tensor, use, zeros } from "@rondo/core"
+import { Linear } from "@rondo/nn"
+import { beforeAll, describe, expect, it } from "vitest"
+import { Adam, AdamW, clipGradNorm_, clipGradValue_, Optimizer, SGD } from "./index.js"
+
+interface Goldens {
+  problem: Record<"x" | "y" | "w", number[][]> & Record<"s" | "b", number[]>
+  trajectories: { kind: keyof typeof kinds; options: { lr?: number }; groups: boolean; dtype: DType; steps: [number[], number[]][] }[]
+  clips: { normType: number | "Infinity"; maxNorm: number; total: number; grads: [number[], number[]] }[]
+} // prettier-ignore
+const kinds = { SGD, Adam, AdamW } as unknown as Record<
+  "SGD" | "Adam" | "AdamW",
+  new (params: unknown, options: object) => Optimizer<object>
+>
+const goldens = JSON.parse(readFileSync(new URL("./goldens/optim.json", import.meta.url), "utf8")) as Goldens
+
+beforeAll(() => {
+  use(new CpuJs())
+})
+
+interface Problem {
+  readonly w: Tensor
+  readonly b: Tensor
+  readonly gradients: () => Tensor
+}
+function problem(dtype: DType): Problem {
+  const { problem: given } = goldens
+  const [x, y, s] = [given.x, given.y, given.s].map((values) => tensor(values, { dtype }))
+  const [w, b] = [given.w, given.b].map((values) => tensor(values, { dtype, requiresGrad: true }))
+  const gradients = (): Tensor => {
+    const error = x.matmul(w).add(b).sub(y).square().mul(s).sum().div(4).add(w.pow(4).sum().div(50))
+    error.backward()
+    return error
+  }
+  return { w, b, gradients }
+}
+
+function expectClose(got: Tensor, wanted: readonly number[], dtype: DType): void {
+  const values = Array.from(got.detach().dataSync() as Float64Array)
+  expect(values).toHaveLength(wanted.length)
+  const limit = dtype === "float64" ? 1e-12 : 4e-6
+  values.forEach((value, i) => {
+    expect(Math.abs(value - wanted[i]) / Math.max(1, Math.abs(wanted[i]))).toBeLessThanOrEqual(limit)
+  })
+}
+
+describe("trajectories", () => {
+  it.each(goldens.trajectories)("$kind $options in $dtype, groups $groups", (row) => {
+    const { w, b, gradients } = problem(row.dtype)
+    const params = row.groups ? [{ params: [w] }, { params: [b], lr: 0.2 }] : [w, b]
+    const optimizer = new kinds[row.kind](params, row.options)
+    row.steps.forEach(([wantedW, wantedB], i) => {
+      optimizer.zeroGrad()
+      gradients()
+      if (i === 4) b.grad = null
+      // State must survive a scope, parameters stay what they are.
+      scope(() => optimizer.step())
+      expectClose(w, wantedW, row.dtype)
+      expectClose(b, wantedB, row.dtype)
+    })
+    expect([w.isLeaf, w.requiresGrad]).toEqual([true, true])
+  })
+
+  it("is one kernel a parameter", () => {
+    const { w, b, gradients } = problem("float32")
+    const optimizer = new Adam([w, b], { amsgrad: true })
+    gradients()
+    optimizer.step()
+    const kinds: string[] = []
+    const observe = (kernel: { kind: string }): void => void kinds.push(kernel.kind)
+    observers.add(observe)
+    optimizer.step()
+    observers.delete(observe)
+    expect(kinds).toEqual(["map", "map"])
+  })
+})
+
+describe("an optimiser", () => {
+  it("calls a closure, hands its loss on, and clears gradients", () => {
+    const { w, b, gradients } = problem("float64")
+    const optimizer = new SGD([w, b], { lr: 0.01 })
+    const first = optimizer.step(() => {
+      optimizer.zeroGrad()
+      return gradients()
+    })
+    const second = optimizer.step(() => {
+      optimizer.zeroGrad({ setToNone: false })
+      return gradients()
+    })
+    expect(second.itemSync()).toBeLessThan(first.itemSync())
+    optimizer.zeroGrad({ setToNone: false })
+    expect(b.grad?.tolistSync()).toEqual([0, 0, 0])
+    optimizer.zeroGrad()
+    expect([w.grad, b.grad]).toEqual([null, null])
+    const before = w.tolistSync()
+    expect(optimizer.step()).toBeUndefined()
+    expect(w.tolistSync()).toEqual(before)
+  })
+  it("continues from a saved state as if it had never stopped", () => {
+    const [one, two] = [problem("float64"), problem("float64")]
+    const make = ({ w, b }: Problem) => new Adam([{ params: [w] }, { params: [b], lr: 0.3 }], { amsgrad: true, lr: 0.1 })
+    const run = ({ gradients }: Problem, optimizer: Adam, steps: number): void => {
+      for (let i = 0; i < steps; i++) {
+        optimizer.zeroGrad()
+        gradients()
+        optimizer.step()
+      }
+    }
+    const first = make(one)
+    run(one, first, 3)
+    const saved = first.stateDict()
+    expect(saved.paramGroups.map(({ params, lr }) => [params, lr])).toEqual([[[0], 0.1], [[1], 0.3]]) // prettier-ignore
+    expect(Object.keys(saved.state[1])).toEqual(["step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"])
+    noGrad(() => {
+      two.w.copy_(one.w)
+      two.b.copy_(one.b)
+    })
+    const second = new Adam([{ params: [two.w] }, { params: [two.b] }])
+    second.loadStateDict(saved)
+    run(one, first, 3)
+    run(two, second, 3)
+    expect(two.w.tolistSync()).toEqual(one.w.tolistSync())
+    expect(two.b.tolistSync()).toEqual(one.b.tolistSync())
+  })
+  it("refuses a state that does not fit, and keeps its own", () => {
+    const { w, b, gradients } = problem("float64")
+    const optimizer = new SGD([w, b], { lr: 0.1, momentum: 0.9 })
+    gradients()
+    optimizer.step()
+    const good = optimizer.stateDict()
+    const before = good.state[0].momentum_buffer
+    const bad = { ...good, state: { 0: { momentum_buffer: zeros(3, 2) } } }
+    expect(() => optimizer.loadStateDict(bad)).toThrow(/momentum_buffer of parameter 0: got shape \[3, 2\], expected \[2, 3\]/)
+    expect(() => optimizer.loadStateDict({ state: {}, paramGroups: [] })).toThrow(StateDictError)
+    const wrong = { ...good, paramGroups: good.paramGroups.map((group) => ({ ...group, lr: -1 })) }
+    expect(() => optimizer.loadStateDict(wrong)).toThrow(ValueError)
+    expect(optimizer.state.get(w)?.momentum_buffer).toBe(before)
+    expect(optimizer.paramGroups[0].lr).toBe(0.1)
+  }) // prettier-ignore
+  it("follows a module to another dtype, and says when it cannot follow to a device", async () => {
+    const layer = new Linear(2, 1)
+    const optimizer = new SGD(layer.parameters(), { lr: 0.1, momentum: 0.9 })
+    const step = (dtype: DType): void => {
+      layer.zeroGrad()
+      layer.forward(ones(3, 2, { dtype, device: layer.weight.device })).sum().backward()
+      optimizer.step()
+    }
+    step("float32")
+    layer.to("float64")
+    step("float64")
+    const buffer = optimizer.state.get(layer.weight)?.momentum_buffer as Tensor
+    expect([buffer.dtype, buffer.dataSync()[0]]).toEqual(["float64", expect.closeTo(5.7, 6)])
+    const home = layer.weight.device
+    await layer.to(use(new CpuJs()))
+    expect(() => step("float64")).toThrow(DeviceError)
+    use(home)
+  })
+})
+
+describe("bad input", () => {
+  const leaf = (): Tensor => tensor([1, 2], { requiresGrad: true })
+  it.each<[string, () => unknown, RegExp]>([
+    ["no parameters", () => new SGD([], { lr: 1 }), /SGD: got an empty parameter list/],
+    ["a tensor for a list", () => new Adam(leaf() as never), /Adam: parameters must be a list/],
+    ["a number among parameters", () => new Adam([leaf(), 3 as never]), /can only optimise tensors, got number/],
+    ["a non-leaf", () => new Adam([leaf().mul(2)]), /can't optimise a non-leaf tensor: one of shape \[2\] was made by MulBackward0/],
+    ["a parameter twice", () => { const x = leaf(); return new Adam([x, x]) }, /appears more than once/],
+    ["a parameter in two groups", () => { const x = leaf(); return new Adam([{ params: [x] }, { params: [x] }]) }, /more than once/],
+    ["a negative lr", () => new SGD([leaf()], { lr: -1 }), /SGD: lr out of range: got -1, expected a number at least 0/],
+    ["no lr", () => new SGD([leaf()], {} as { lr: number }), /SGD: lr out of range: got undefined/],
+    ["a NaN lr", () => new Adam([leaf()], { lr: NaN }), /Adam: lr out of range: got NaN/],
+    ["a negative lr in a group", () => new SGD([{ params: [leaf()], lr: -2 }], { lr: 1 }), /got -2/],
+    ["a beta of 1", () => new AdamW([leaf()], { betas: [0.9, 1] }), /AdamW: betas\[1\] out of range: got 1, expected a number in \[0, 1\)/],
+    ["one beta", () => new Adam([leaf()], { betas: [0.9] as never }), /betas must be two numbers/],
+    ["a negative eps", () => new Adam([leaf()], { eps: -1 }), /Adam: eps/],
+    ["a negative weight decay", () => new Adam([leaf()], { weightDecay: -1 }), /Adam: weightDecay/],
+    ["nesterov without momentum", () => new SGD([leaf()], { lr: 1, nesterov: true }), /nesterov needs a momentum/],
+    ["a NaN norm", () => clipGradNorm_([leaf()], NaN), /maxNorm must be a number: got NaN/],
+    ["a negative limit", () => clipGradValue_([leaf()], -1), /the limit must be at least 0: got -1/],
+  ])("%s is a ValueError", (_, call, text) => {
+    expect(call).toThrow(ValueError)
+    expect(call).toThrow(text)
+  }) // prettier-ignore
+})
+
+describe("clipping", () => {
+  const withGradients = (): Tensor[] => {
+    const { w, b } = problem("float64")
+    w.grad = w.detach().clone()
+    b.grad = b.detach().clone()
+    return [w, tensor([1], { requiresGrad: true }), b]
+  }
+  it.each(goldens.clips)("by norm $normType to $maxNorm", ({ normType, maxNorm, total, grads }) => {
+    const params = withGradients()
+    const norm = clipGradNorm_(params, maxNorm, { normType: Number(normType) })
+    expectClose(norm, [total], "float64")
+    expectClose(params[0].grad as Tensor, grads[0], "float64")
+    expectClose(params[2].grad as Tensor, grads[1], "float64")
+    expect(norm.shape).toEqual([])
+  })
+  it("has nothing to do without gradients, and tells of infinite ones if asked", () => {
+    expect(clipGradNorm_([zeros(2)], 1).itemSync()).toBe(0)
+    const x = zeros(2)
+    x.grad = tensor([Infinity, 1])
+    expect(() => clipGradNorm_(x, 1, { errorIfNonfinite: true })).toThrow(GradientError)
+    expect(x.grad.tolistSync()).toEqual([Infinity, 1])
+  })
+  it("by value limits each element", () => {
+    const x = zeros(4)
+    x.grad = tensor([-3, 0.25, 5, NaN])
+    clipGradValue_([x], 0.5)
+    expect(x.grad.tolistSync()).toEqual([-0.5, 0.25, 0.5, NaN])
+  })
+})
+
+describe("mapInto", () => {
+  const halve: FusedExprs = ([x], [half]) => [{ kind: "op", op: "mul", args: [x, half], dtype: x.dtype }]
+  it("reads overlapping and broadcast inputs, and is seen by the version check", () => {
+    const x = tensor([[1, 2], [3, 4]]) // prettier-ignore
+    mapInto("halve", [x], [x.transpose(0, 1)], halve, [0.5])
+    expect(x.tolistSync()).toEqual([[0.5, 1.5], [1, 2]]) // prettier-ignore
+    mapInto("halve", [x], [tensor([10, 20])], halve, [0.1])
+    expect(x.tolistSync()).toEqual([[1, 2], [1, 2]]) // prettier-ignore
+    const leaf = tensor([1, 2], { requiresGrad: true })
+    const y = leaf.mul(leaf)
+    noGrad(() => mapInto("halve", [leaf], [leaf], halve, [0.5]))
+    expect(() => y.sum().backward()).toThrow(/changed in place/)
+  })
+  it("checks shapes, devices and leaves", () => {
+    const x = zeros(2, 3)
+    expect(() => mapInto("halve", [x], [zeros(2)], halve, [1])).toThrow(ShapeError)
+    expect(() => mapInto("halve", [x, zeros(3)], [x], halve, [1])).toThrow(ShapeError)
+    expect(() => mapInto("halve", [ones(1, { requiresGrad: true })], [x], halve, [1])).toThrow(GradientError)
+    const home = x.device
+    const far = zeros(2, 3, { device: use(new CpuJs()) })
+    use(home)
+    expect(() => mapInto("halve", [x], [far], halve, [1])).toThrow(DeviceError)
+  })
+})
