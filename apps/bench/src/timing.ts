@@ -172,12 +172,12 @@ export async function timeLatency(workload: string, make: () => Stepper | Promis
 
 /**
  * Times one operation. `call` runs it and frees its result. Calls are grouped so that a group takes a few milliseconds;
- * the median is over groups.
+ * the median is over groups. `divisor`: operations in one call.
  */
 export async function timeOp(
   name: string,
   call: () => void | Promise<void>,
-  { groups = 25, group_ms = 4 } = {},
+  { divisor = 1, groups = 25, group_ms = 4 } = {},
 ): Promise<Measured> {
   const many = async (count: number) => {
     for (let i = 0; i < count; i++) {
@@ -187,7 +187,7 @@ export async function timeOp(
   }
   const begin = now()
   await many(1)
-  const first = now() - begin
+  const first = (now() - begin) / divisor
   // Enough calls for the optimising compiler, but no more than half a second.
   const warmed = now()
   let warm = 0
@@ -201,9 +201,9 @@ export async function timeOp(
   while (times.length < groups && (times.length < 3 || now() - started < 2000 * patience())) {
     const before = now()
     await many(size)
-    times.push((now() - before) / size)
+    times.push((now() - before) / size / divisor)
   }
-  const steps = times.length * size
+  const steps = times.length * size * divisor
   return { workload: name, median_ms: median(times), min_ms: Math.min(...times), first_ms: first, steps }
 }
 

@@ -1,7 +1,7 @@
 // Line plots: as SVG files, drawn without a browser, and as text for the terminal.
 import { mkdir, writeFile } from "node:fs/promises"
 import { basename, join } from "node:path"
-import asciichart from "asciichart"
+import * as asciichart from "asciichart"
 import { init as makeChart } from "echarts"
 import type { Session } from "./session.js"
 
@@ -87,13 +87,22 @@ export async function savePlot(session: Session, plot: Plot): Promise<void> {
   session.print(`   plot: ${path}`)
 }
 
-/** Draws lines as text, one character a column; longer lines are thinned to fit. */
-export function terminalPlot(session: Session, lines: readonly (readonly number[])[], height = 10): void {
-  const width = session.columns - 16
+/** Draws lines as text, one character a column; longer lines are thinned to fit. Without colours, one plot a line. */
+export function terminalPlot(session: Session, lines: readonly { name: string; values: readonly number[] }[]): void {
+  const width = session.columns - 14
   const thin = (values: readonly number[]) =>
     values.length <= width
       ? [...values]
       : Array.from({ length: width }, (_, i) => values[Math.round((i * (values.length - 1)) / (width - 1))])
   const format = (value: number) => value.toPrecision(4).slice(0, 9).padStart(9)
-  session.print(asciichart.plot(lines.map(thin), { height, format }))
+  if (!session.colours) {
+    for (const { name, values } of lines) {
+      session.print(`   ${name}:`)
+      session.print(asciichart.plot(thin(values), { height: 8, format }))
+    }
+    return
+  }
+  const colors = [asciichart.blue, asciichart.yellow, asciichart.green]
+  session.print(`   ${lines.map(({ name }, i) => asciichart.colored(name, colors[i])).join("   ")}`)
+  session.print(asciichart.plot(lines.map(({ values }) => thin(values)), { height: 12, colors, format })) // prettier-ignore
 }

@@ -73,6 +73,10 @@ export class Session {
   get columns(): number {
     return Math.min(Math.max(this.#options.streams.out.columns ?? 100, 60), 100)
   }
+  /** True if text may be coloured. */
+  get colours(): boolean {
+    return this.#options.streams.out.isTTY === true && !process.env.NO_COLOR
+  }
 
   print(text = ""): void {
     if (!this.#options.quiet) this.#options.streams.out.write(`${text}\n`)

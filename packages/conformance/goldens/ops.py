@@ -91,7 +91,8 @@ def main():
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     names = known()
-    recorder = Recorder(lambda op: op in names or (op.endswith("_") and op[:-1] in names))
+    rows = {*ops_elementwise.UNARY, *ops_elementwise.BINARY, "clamp", "lerp", "addcmul", "addcdiv"}
+    recorder = Recorder(lambda op: op in names or (op.endswith("_") and op[:-1] in names & rows))
     ops_elementwise.record(recorder, names)
     ops_structured.record(recorder)
     ops_indexing.record(recorder)

@@ -1,7 +1,7 @@
 """Golden calls of indexing and order: gather to setItem_, masks, sort, topk. Items are written as Rondo writes them."""
 import torch
 
-from golden_calls import idx, index, mask, t, v, whole
+from golden_calls import const, idx, index, mask, t, v, whole
 
 INF, NAN = float("inf"), float("nan")
 
@@ -24,7 +24,7 @@ def lookups(r):
     r.call("scatter", [t(3, 4), 0, index(rows), t(1, 4)], torch.scatter)
     r.call("scatter", [t(3, 4), 1, index([[2], [0], [3]]), 1.5], torch.scatter)
     r.call("scatter_", [t(3, 4), 0, index(rows), t(1, 4)], lambda x, d, i, s: x.scatter_(d, i, s), in_place=True)
-    for args in ([t(3, 4), 0, idx(3, 5, 4), t(5, 4)], [t(3, 4), -1, idx(4, 2, 3), t(3, 3)]):
+    for args in ([t(3, 4), 0, idx(3, 5, 4), t(5, 4)], [t(3, 4), -1, idx(4, 2, 3), const(t(3, 3))]):
         r.call("scatterAdd", args, torch.scatter_add)
         r.call("scatterAdd_", args, lambda x, d, i, s: x.scatter_add_(d, i, s), in_place=True)
     for args in ([t(4, 3), 0, idx(4, 6)], [t(2, 4), -1, idx(4, 3)], [t(3), 0, idx(3, 0)], [t(3, 2), 0, idx(3)]):

@@ -1,5 +1,5 @@
 // From a row of the op table to calls: which arguments each operation is tried with, and how they become tensors on a device.
-import { type DType, isFloat } from "@rondo/backend"
+import { type DType, isFloat, ValueError } from "@rondo/backend"
 import { type Device, encode, type ElementwiseInfo, ops, type Sample, Tensor, upload } from "@rondo/core"
 import { integers, type Leaf, special, spread, valuesAs } from "./values.js"
 
@@ -14,8 +14,10 @@ export interface Call {
   readonly leaves: readonly Leaf[]
   /** The arguments, with the tensors given in the order of the leaves. */
   readonly arguments: (tensors: readonly Tensor[]) => unknown[]
-  /** Calls the operation; every tensor in what it returns. */
+  /** Calls the operation; every tensor in what it returns. Throws a ValueError if that is a promise. */
   readonly run: (tensors: readonly Tensor[]) => Tensor[]
+  /** As `run`, for operations that read values back and so return a promise. */
+  readonly runAsync: (tensors: readonly Tensor[]) => Promise<Tensor[]>
   /** True if some arguments are NaN, infinite or at the edge of the range: no place for gradients. */
   readonly special: boolean
   /** True if the operation changes its first operand. */
@@ -24,6 +26,12 @@ export interface Call {
 
 /** Every operation's name. */
 export const opNames = (): string[] => Object.keys(ops)
+
+/** Operations that return promises; each has a twin of the same meaning that does not, whose name ends in `Sync`. */
+export const isAsync = (name: string): boolean => `${name}Sync` in ops
+
+/** Operations that return at once: what finite differences and the order of events can be checked of. */
+export const synchronousNames = (): string[] => opNames().filter((name) => !isAsync(name))
 
 /** True if gradients flow through the operation. */
 export function isDifferentiable(name: string): boolean {
@@ -108,8 +116,14 @@ function makeCall(
   }
   // Changing a leaf that requires gradients is an error, so the operand is a copy of what was passed in.
   const own = (tensors: readonly Tensor[]) => (inPlace ? tensors.map((x, i) => (i === 0 ? x.clone() : x)) : tensors)
-  const run = (tensors: readonly Tensor[]): Tensor[] => tensorsIn(f(...args(own(tensors))))
-  return { name, label: `${label}${describe(sample)}`, leaves, arguments: args, run, special: edge, inPlace }
+  const raw = (tensors: readonly Tensor[]): unknown => f(...args(own(tensors)))
+  const run = (tensors: readonly Tensor[]): Tensor[] => {
+    const result = raw(tensors)
+    if (result instanceof Promise) throw new ValueError(`${name}: returned a promise`)
+    return tensorsIn(result)
+  }
+  const runAsync = async (tensors: readonly Tensor[]): Promise<Tensor[]> => tensorsIn(await raw(tensors))
+  return { name, label: `${label}${describe(sample)}`, leaves, arguments: args, run, runAsync, special: edge, inPlace }
 }
 
 // ---- element-wise operations: their rows say where samples come from, not which shapes

@@ -40,7 +40,7 @@ export interface Outcome {
 /** Runs a call and reads everything back. */
 export async function outcome(call: Call, tensors: readonly Tensor[], withGradients: boolean): Promise<Outcome> {
   try {
-    const outputs = call.run(tensors)
+    const outputs = await call.runAsync(tensors)
     const found = withGradients ? gradients(outputs, tensors) : []
     return {
       outputs: await readAll(outputs),

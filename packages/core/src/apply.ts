@@ -44,6 +44,9 @@ function kept({ keep, keepFor }: OpInfo, inputs: readonly Operand[]): readonly K
   return inputs.flatMap((x, i) => (typeof x !== "number" && x.requiresGrad ? keepFor[i] : []))
 }
 
+/** Where a kernel writes: a tensor, or a window on one. */
+export type Placed = View & { readonly device: Device }
+
 /** Every kernel of every operation runs here; tracing and profiling need no other place. */
 export const observers = new Set<(kernel: Kernel, inputs: readonly View[], outputs: readonly View[]) => void>()
 
@@ -51,7 +54,7 @@ export const observers = new Set<(kernel: Kernel, inputs: readonly View[], outpu
 export function execute(
   kernel: Kernel,
   inputs: readonly View[],
-  outputs: readonly Tensor[],
+  outputs: readonly Placed[],
   scalars?: readonly number[],
 ): void {
   outputs[0].device.backend.run(kernel, inputs, outputs, scalars)

@@ -213,6 +213,14 @@ describe("in-place changes", () => {
     expect(await gradcheck(f, [x, w])).toBe(true)
     expect(await gradgradcheck(f, [x, w])).toBe(true)
   })
+  test("reach overlapping and expanded windows made before", () => {
+    const w = leaf([1, 2, 3])
+    const base = zeros(3)
+    const [wide, windows] = [base.expand(2, 3), base.unfold(0, 2, 1)]
+    base.add_(w.mul(2))
+    wide.sum().add(windows.sum()).backward()
+    expect(list(w.grad)).toEqual([6, 8, 6])
+  })
   test("of expanded memory are refused", () => {
     expect(() => zeros(1).expand(3).add_(1)).toThrow(/share memory/)
     expect(() => zeros(2).add_(zeros(3, 2))).toThrow(/result of shape \[3, 2\] does not fit/)

@@ -17,19 +17,10 @@ export class Device {
 
 let current: Device | null = null
 
-/**
- * Makes `device` the one on which tensors are created unless they ask for another. A backend may be given directly.
- * Returns the device.
- *
- * @example
- * ```ts
- * import { CpuJs } from "@rondo/backend-cpu-js"
- * const cpu = use(new CpuJs())
- * ```
- */
-export function use(device: Device | Backend): Device {
-  current = device instanceof Device ? device : new Device(device)
-  return current
+/** @internal Use `use`. */
+export function setDefault(device: Device): Device {
+  current = device
+  return device
 }
 
 /** The default device. Throws a DeviceError if none was opened yet. */

@@ -1,7 +1,9 @@
 // Gives Tensor its methods: every operation of the tables, reading, and going backwards. The one place that does so.
-import type { DType, HostArray } from "@rondo/backend"
+// Device and `use` leave the package from here: no tensor exists without a device, so a bundler that takes only what a
+// program names cannot leave the methods behind.
+import type { Backend, DType, HostArray } from "@rondo/backend"
 import { backward, type BackwardOptions } from "./autograd.js"
-import { Device } from "./device.js"
+import { Device as BareDevice, setDefault } from "./device.js"
 import * as host from "./host.js"
 import { methodName, ops, toDType } from "./ops/index.js"
 import type { PrintOptions } from "./print/index.js"
@@ -18,7 +20,7 @@ export interface TensorMethods {
   backward(options?: BackwardOptions): void
   /** Converted to a dtype, at once; or copied to a device, awaited. */
   to(dtype: DType): Bare
-  to(device: Device): Promise<Bare>
+  to(device: BareDevice): Promise<Bare>
   /** Size of one dim, or the whole shape. */
   size(): readonly number[]
   size(dim: number): number
@@ -88,8 +90,8 @@ function install(): typeof Bare {
     backward,
   }
   for (const [name, f] of Object.entries(others)) define(name, f as unknown as Free)
-  define("to", ((x: Bare, to: DType | Device) =>
-    to instanceof Device ? host.toDevice(x, to) : toDType(x, to)) as Free)
+  define("to", ((x: Bare, to: DType | BareDevice) =>
+    to instanceof BareDevice ? host.toDevice(x, to) : toDType(x, to)) as Free)
   define("size", ((x: Bare, dim?: number) => (dim === undefined ? x.shape : x.shape.at(dim))) as Free)
   define("numel", (x) => sizeOf(x.shape))
   const conversions = { float: "float32", double: "float64", int: "int32", long: "int64", bool: "bool" } as const
@@ -101,3 +103,21 @@ function install(): typeof Bare {
 /** The class with its methods: what the package exports. */
 export const Tensor: typeof Bare = install()
 export type Tensor = Bare
+
+/** An opened backend. Tensors on different devices cannot meet in one operation. */
+export const Device: typeof BareDevice = BareDevice
+export type Device = BareDevice
+
+/**
+ * Makes `device` the one on which tensors are created unless they ask for another. A backend may be given directly.
+ * Returns the device.
+ *
+ * @example
+ * ```ts
+ * const cpu = use(new CpuJs())
+ * console.log(cpu.name) // cpu-js
+ * ```
+ */
+export function use(device: BareDevice | Backend): BareDevice {
+  return setDefault(device instanceof BareDevice ? device : new BareDevice(device))
+}

@@ -2,7 +2,7 @@
 // window on that base derives its history anew. The geometry of PyTorch's CopySlices.
 import { isContiguous, sizeOf } from "@rondo/backend"
 import { edgeOf, makeNode, Node, Saved, viewRules } from "./graph.js"
-import { asStrided, asStridedScatter, contiguous, reshape, zerosOf } from "./ops/movement.js"
+import { asStrided, asStridedScatter, contiguous, reshape, windowSum, zerosOf } from "./ops/movement.js"
 import type { Geometry, Tensor } from "./tensor.js"
 
 /** The shape of everything that a base's storage holds, as one row. */
@@ -67,7 +67,7 @@ function regenerate(window: Tensor): void {
   const [outer, inner] = [geometryOf(base), geometryOf(window)]
   const rule = ([g]: readonly (Tensor | null)[]): (Tensor | null)[] => {
     if (!g) return []
-    const flat = asStridedScatter(zerosOf(g, whole), g, inner.shape, inner.strides, inner.offset)
+    const flat = windowSum(g, whole, inner)
     return [takenOut(flat, outer)]
   }
   window.node = makeNode("asStrided", [base], [window], rule, new Saved("asStrided", [], [], null))

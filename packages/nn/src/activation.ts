@@ -15,31 +15,66 @@ import {
 } from "@rondo/core"
 import { Module } from "./module.js"
 
-/** Hyperbolic tangent of each element, any shape. */
+/**
+ * Hyperbolic tangent of each element, any shape.
+ *
+ * @example
+ * ```ts
+ * const y = new Tanh().forward(tensor([0, 1])) // 0 and 0.7616
+ * ```
+ */
 export class Tanh extends Module {
   forward(x: Tensor): Tensor {
     return tanh(x)
   }
 }
-/** max(x, 0) of each element, any shape. */
+/**
+ * max(x, 0) of each element, any shape.
+ *
+ * @example
+ * ```ts
+ * const y = new ReLU().forward(tensor([-1, 2])) // 0 and 2
+ * ```
+ */
 export class ReLU extends Module {
   forward(x: Tensor): Tensor {
     return relu(x)
   }
 }
-/** 1 / (1 + exp(-x)) of each element, any shape. */
+/**
+ * 1 / (1 + exp(-x)) of each element, any shape.
+ *
+ * @example
+ * ```ts
+ * const y = new Sigmoid().forward(tensor([0, 2])) // 0.5 and 0.8808
+ * ```
+ */
 export class Sigmoid extends Module {
   forward(x: Tensor): Tensor {
     return sigmoid(x)
   }
 }
-/** log(sigmoid(x)) of each element without overflow, any shape. */
+/**
+ * log(sigmoid(x)) of each element without overflow, any shape.
+ *
+ * @example
+ * ```ts
+ * const y = new LogSigmoid().forward(tensor([0, 2])) // -0.6931 and -0.1269
+ * ```
+ */
 export class LogSigmoid extends Module {
   forward(x: Tensor): Tensor {
     return logSigmoid(x)
   }
 }
-/** x times the normal distribution function of x (the exact form, by the error function). */
+/**
+ * x times the normal distribution function of x (the exact form, by the error function).
+ *
+ * @example
+ * ```ts
+ * const y = new GELU().forward(tensor([-1, 2])) // -0.1587 and 1.9545
+ * ```
+ */
 export class GELU extends Module {
   forward(x: Tensor): Tensor {
     return gelu(x)
@@ -48,13 +83,27 @@ export class GELU extends Module {
     return "approximate='none'"
   }
 }
-/** x sigmoid(x), also called swish. */
+/**
+ * x sigmoid(x), also called swish.
+ *
+ * @example
+ * ```ts
+ * const y = new SiLU().forward(tensor([-1, 2])) // -0.2689 and 1.7616
+ * ```
+ */
 export class SiLU extends Module {
   forward(x: Tensor): Tensor {
     return silu(x)
   }
 }
-/** x where positive, else x times `negativeSlope`. */
+/**
+ * x where positive, else x times `negativeSlope`.
+ *
+ * @example
+ * ```ts
+ * const y = new LeakyReLU(0.2).forward(tensor([-1, 2])) // -0.2 and 2
+ * ```
+ */
 export class LeakyReLU extends Module {
   readonly negativeSlope: number
   constructor(negativeSlope = 0.01) {
@@ -68,7 +117,14 @@ export class LeakyReLU extends Module {
     return `negative_slope=${this.negativeSlope}`
   }
 }
-/** x where positive, else alpha (exp(x) - 1). */
+/**
+ * x where positive, else alpha (exp(x) - 1).
+ *
+ * @example
+ * ```ts
+ * const y = new ELU().forward(tensor([-1, 2])) // -0.6321 and 2
+ * ```
+ */
 export class ELU extends Module {
   readonly alpha: number
   constructor(alpha = 1) {
@@ -82,7 +138,14 @@ export class ELU extends Module {
     return `alpha=${float(this.alpha)}`
   }
 }
-/** log(1 + exp(beta x)) / beta, linear where beta x exceeds `threshold`. */
+/**
+ * log(1 + exp(beta x)) / beta, linear where beta x exceeds `threshold`.
+ *
+ * @example
+ * ```ts
+ * const y = new Softplus().forward(tensor([0, 2])) // 0.6931 and 2.1269
+ * ```
+ */
 export class Softplus extends Module {
   readonly beta: number
   readonly threshold: number
@@ -119,7 +182,14 @@ export class Softmax extends Module {
     return `dim=${this.dim}`
   }
 }
-/** Logarithm of {@link Softmax}, without overflow. */
+/**
+ * Logarithm of {@link Softmax}, without overflow.
+ *
+ * @example
+ * ```ts
+ * const y = new LogSoftmax(-1).forward(tensor([[1, 2, 3]])) // -2.4076, -1.4076, -0.4076
+ * ```
+ */
 export class LogSoftmax extends Module {
   readonly dim: number
   constructor(dim: number) {

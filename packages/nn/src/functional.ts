@@ -48,7 +48,14 @@ const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
 export const mseLoss = (x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor =>
   reduced("mseLoss", squaredError(x, y), reduction)
 
-/** Absolute error `|x - y|`; its gradient at 0 is 0. Shapes broadcast. */
+/**
+ * Absolute error `|x - y|`; its gradient at 0 is 0. Shapes broadcast.
+ *
+ * @example
+ * ```ts
+ * const loss = l1Loss(tensor([1, 2]), tensor([1, 4])) // 1
+ * ```
+ */
 export const l1Loss = (x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor =>
   reduced("l1Loss", absoluteError(x, y), reduction)
 
@@ -57,7 +64,14 @@ export interface SmoothL1Options extends LossOptions {
   /** Where the parabola turns into a line. Default 1; 0 gives {@link l1Loss}. */
   readonly beta?: number
 }
-/** `(x - y)^2 / (2 beta)` below a distance of beta, `|x - y| - beta / 2` above. Throws a ValueError for a negative beta. */
+/**
+ * `(x - y)^2 / (2 beta)` below a distance of beta, `|x - y| - beta / 2` above. Throws a ValueError for a negative beta.
+ *
+ * @example
+ * ```ts
+ * const loss = smoothL1Loss(tensor([1, 2]), tensor([1.5, 4])) // 0.8125
+ * ```
+ */
 export function smoothL1Loss(x: Tensor, y: Tensor, { beta = 1, reduction }: SmoothL1Options = {}): Tensor {
   if (!(beta >= 0)) throw new ValueError(`smoothL1Loss: beta must not be negative: got ${beta}`)
   return reduced("smoothL1Loss", beta === 0 ? absoluteError(x, y) : smoothL1Error(x, y, beta), reduction)
@@ -68,7 +82,14 @@ export interface HuberOptions extends LossOptions {
   /** Where the parabola turns into a line. Default 1. */
   readonly delta?: number
 }
-/** `(x - y)^2 / 2` up to a distance of delta, `delta (|x - y| - delta / 2)` above. Throws a ValueError unless delta > 0. */
+/**
+ * `(x - y)^2 / 2` up to a distance of delta, `delta (|x - y| - delta / 2)` above. Throws a ValueError unless delta > 0.
+ *
+ * @example
+ * ```ts
+ * const loss = huberLoss(tensor([1, 2]), tensor([1.5, 4])) // 0.8125
+ * ```
+ */
 export function huberLoss(x: Tensor, y: Tensor, { delta = 1, reduction }: HuberOptions = {}): Tensor {
   if (!(delta > 0)) throw new ValueError(`huberLoss: delta must be positive: got ${delta}`)
   return reduced("huberLoss", huberError(x, y, delta), reduction)
@@ -155,6 +176,10 @@ function reducedByWeight(name: string, losses: Tensor, weights: Tensor, reductio
  *
  * @param x - Log-probabilities, `[C]`, `[N, C]` or `[N, C, d1, ...]`.
  * @param target - int32 or int64, the shape of x without C.
+ * @example
+ * ```ts
+ * const loss = nllLoss(logSoftmax(zeros(2, 4), 1), tensor([0, 3], { dtype: "int32" })) // 1.3863
+ * ```
  */
 export function nllLoss(x: Tensor, target: Tensor, options: NLLOptions = {}): Tensor {
   const targets = readTargets("nllLoss", x, target, options)
@@ -235,11 +260,17 @@ function checkSameShape(name: string, x: Tensor, target: Tensor): void {
  *
  * @param x - Probabilities, any shape.
  * @param target - 0 to 1, the shape and dtype of x.
+ * @example
+ * ```ts
+ * const loss = binaryCrossEntropy(tensor([0.5, 0.9]), tensor([1, 1])) // 0.3993
+ * ```
  */
 export function binaryCrossEntropy(x: Tensor, target: Tensor, { weight, reduction }: BCEOptions = {}): Tensor {
   checkSameShape("binaryCrossEntropy", x, target)
   if (!isFloat(target.dtype)) {
-    throw new DTypeError(`binaryCrossEntropy: targets must be floats: got ${target.dtype}; convert with .to("${x.dtype}")`)
+    throw new DTypeError(
+      `binaryCrossEntropy: targets must be floats: got ${target.dtype}; convert with .to("${x.dtype}")`,
+    )
   }
   checkProbabilities(x.detach())
   const losses = bceError(x, target)

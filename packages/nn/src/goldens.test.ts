@@ -52,21 +52,25 @@ function copyWeights(layer: nn.Module, name: string): void {
   layer.loadStateDict(Object.fromEntries(layer.namedParameters().map(([key]) => [key, golden(name, key)])))
 }
 function checkGradients(layer: nn.Module, name: string): void {
-  for (const [key, parameter] of layer.namedParameters()) close(`${name}/d${key}`, parameter.grad, golden(name, `d${key}`))
+  for (const [key, parameter] of layer.namedParameters())
+    close(`${name}/d${key}`, parameter.grad, golden(name, `d${key}`))
 }
 
 const layers = nn as unknown as Record<string, new (...args: unknown[]) => nn.Module>
 
 describe("default initialisation", () => {
-  it.each(cases.init)("$kind $options draws PyTorch's numbers", ({ case: name, kind, sizes, options, seed, keys, repr }) => {
-    manualSeed(seed)
-    const layer = new layers[kind](...sizes, options)
-    const dict = layer.stateDict()
-    expect(Object.keys(dict)).toEqual(keys)
-    for (const key of keys) exact(`${kind}.${key}`, dict[key], golden(name, key))
-    exact("next draw", rand(3), golden(name, "next"))
-    expect(String(layer)).toBe(repr)
-  })
+  it.each(cases.init)(
+    "$kind $options draws PyTorch's numbers",
+    ({ case: name, kind, sizes, options, seed, keys, repr }) => {
+      manualSeed(seed)
+      const layer = new layers[kind](...sizes, options)
+      const dict = layer.stateDict()
+      expect(Object.keys(dict)).toEqual(keys)
+      for (const key of keys) exact(`${kind}.${key}`, dict[key], golden(name, key))
+      exact("next draw", rand(3), golden(name, "next"))
+      expect(String(layer)).toBe(repr)
+    },
+  )
 })
 
 describe("init", () => {
@@ -95,7 +99,12 @@ describe("recurrent layers", () => {
     close(`${name}/output`, output, golden(name, "output"))
     finals.forEach((final, i) => close(`${name}/final${i}`, final, golden(name, `final${i}`)))
     const weight = linspace(-1, 1, output.numel(), { dtype }).reshape(output.shape)
-    const ends = finals.map((final, i) => final.mul(final).sum().mul(i + 1))
+    const ends = finals.map((final, i) =>
+      final
+        .mul(final)
+        .sum()
+        .mul(i + 1),
+    )
     ends.reduce((sum, end) => sum.add(end), output.mul(weight).sum()).backward()
     close(`${name}/dx`, x.grad, golden(name, "dx"))
     starts.forEach((start, i) => close(`${name}/dstart${i}`, start.grad, golden(name, `dstart${i}`)))

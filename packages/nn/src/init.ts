@@ -8,26 +8,68 @@ export interface DrawOptions {
   readonly generator?: Generator
 }
 
-/** Fills `x` with uniform numbers in [from, to). Returns it, as all here do. */
+/**
+ * Fills `x` with uniform numbers in [from, to). Returns it, as all here do.
+ *
+ * @example
+ * ```ts
+ * init.uniform_(layer.weight, -0.1, 0.1)
+ * ```
+ */
 export function uniform_<T extends Tensor>(x: T, from = 0, to = 1, { generator }: DrawOptions = {}): T {
   noGrad(() => x.uniform_(from, to, generator))
   return x
 }
-/** Fills `x` with normal numbers. */
+/**
+ * Fills `x` with normal numbers.
+ *
+ * @example
+ * ```ts
+ * init.normal_(layer.weight, 0, 0.02)
+ * ```
+ */
 export function normal_<T extends Tensor>(x: T, mean = 0, std = 1, { generator }: DrawOptions = {}): T {
   noGrad(() => x.normal_(mean, std, generator))
   return x
 }
-/** Fills `x` with one value. */
+/**
+ * Fills `x` with one value.
+ *
+ * @example
+ * ```ts
+ * init.constant_(layer.bias!, 0.5)
+ * ```
+ */
 export function constant_<T extends Tensor>(x: T, value: number): T {
   noGrad(() => x.fill_(value))
   return x
 }
-/** Fills `x` with ones. */
+/**
+ * Fills `x` with ones.
+ *
+ * @example
+ * ```ts
+ * init.ones_(layer.weight)
+ * ```
+ */
 export const ones_ = <T extends Tensor>(x: T): T => constant_(x, 1)
-/** Fills `x` with zeros. */
+/**
+ * Fills `x` with zeros.
+ *
+ * @example
+ * ```ts
+ * init.zeros_(layer.bias!)
+ * ```
+ */
 export const zeros_ = <T extends Tensor>(x: T): T => constant_(x, 0)
-/** Makes a matrix the identity. Throws a ShapeError unless `x` has 2 dims. */
+/**
+ * Makes a matrix the identity. Throws a ShapeError unless `x` has 2 dims.
+ *
+ * @example
+ * ```ts
+ * init.eye_(rnn.weight_hh_l0) // a recurrence that starts as the identity
+ * ```
+ */
 export function eye_<T extends Tensor>(x: T): T {
   if (x.ndim !== 2) throw new ShapeError(`eye_: needs 2 dims, got ${shapeText(x.shape)}`)
   noGrad(() => x.copy_(eye(x.shape[0], x.shape[1], { dtype: x.dtype, device: x.device })))
@@ -43,6 +85,10 @@ export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" 
  * Throws a ValueError for an unknown one.
  *
  * @param param - For leakyRelu: the negative slope, default 0.01.
+ * @example
+ * ```ts
+ * init.calculateGain("relu") // 1.4142
+ * ```
  */
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
   switch (nonlinearity) {
@@ -75,13 +121,27 @@ export interface XavierOptions extends DrawOptions {
   readonly gain?: number
 }
 
-/** Uniform within ±gain sqrt(6 / (fanIn + fanOut)) (Glorot and Bengio 2010). Throws a ShapeError below 2 dims. */
+/**
+ * Uniform within ±gain sqrt(6 / (fanIn + fanOut)) (Glorot and Bengio 2010). Throws a ShapeError below 2 dims.
+ *
+ * @example
+ * ```ts
+ * init.xavierUniform_(layer.weight, { gain: init.calculateGain("tanh") })
+ * ```
+ */
 export function xavierUniform_<T extends Tensor>(x: T, { gain = 1, generator }: XavierOptions = {}): T {
   const { fanIn, fanOut } = fans("xavierUniform_", x)
   const bound = Math.sqrt(3) * (gain * Math.sqrt(2 / (fanIn + fanOut)))
   return uniform_(x, -bound, bound, { generator })
 }
-/** Normal with deviation gain sqrt(2 / (fanIn + fanOut)) (Glorot and Bengio 2010). Throws a ShapeError below 2 dims. */
+/**
+ * Normal with deviation gain sqrt(2 / (fanIn + fanOut)) (Glorot and Bengio 2010). Throws a ShapeError below 2 dims.
+ *
+ * @example
+ * ```ts
+ * init.xavierNormal_(layer.weight)
+ * ```
+ */
 export function xavierNormal_<T extends Tensor>(x: T, { gain = 1, generator }: XavierOptions = {}): T {
   const { fanIn, fanOut } = fans("xavierNormal_", x)
   return normal_(x, 0, gain * Math.sqrt(2 / (fanIn + fanOut)), { generator })
@@ -103,13 +163,27 @@ function kaimingStd(name: string, x: Tensor, { a = 0, mode = "fanIn", nonlineari
   return calculateGain(nonlinearity, a) / Math.sqrt(fan)
 }
 
-/** Uniform with bound gain sqrt(3 / fan) (He et al. 2015). Throws a ShapeError below 2 dims. */
+/**
+ * Uniform with bound gain sqrt(3 / fan) (He et al. 2015). Throws a ShapeError below 2 dims.
+ *
+ * @example
+ * ```ts
+ * init.kaimingUniform_(layer.weight, { nonlinearity: "relu" })
+ * ```
+ */
 export function kaimingUniform_<T extends Tensor>(x: T, options: KaimingOptions = {}): T {
   if (x.ndim >= 2 && sizeOf(x.shape) === 0) return x
   const bound = Math.sqrt(3) * kaimingStd("kaimingUniform_", x, options)
   return uniform_(x, -bound, bound, options)
 }
-/** Normal with deviation gain / sqrt(fan) (He et al. 2015). Throws a ShapeError below 2 dims. */
+/**
+ * Normal with deviation gain / sqrt(fan) (He et al. 2015). Throws a ShapeError below 2 dims.
+ *
+ * @example
+ * ```ts
+ * init.kaimingNormal_(layer.weight, { mode: "fanOut", nonlinearity: "relu" })
+ * ```
+ */
 export function kaimingNormal_<T extends Tensor>(x: T, options: KaimingOptions = {}): T {
   if (x.ndim >= 2 && sizeOf(x.shape) === 0) return x
   return normal_(x, 0, kaimingStd("kaimingNormal_", x, options), options)

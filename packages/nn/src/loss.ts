@@ -48,7 +48,14 @@ export class MSELoss extends Loss {
   }
 }
 
-/** {@link l1Loss} as a module. */
+/**
+ * {@link l1Loss} as a module.
+ *
+ * @example
+ * ```ts
+ * const loss = new L1Loss({ reduction: "sum" }).forward(tensor([1, 2]), tensor([1, 4])) // 2
+ * ```
+ */
 export class L1Loss extends Loss {
   constructor(options: LossOptions = {}) {
     super("L1Loss", options)
@@ -58,7 +65,14 @@ export class L1Loss extends Loss {
   }
 }
 
-/** {@link smoothL1Loss} as a module. */
+/**
+ * {@link smoothL1Loss} as a module.
+ *
+ * @example
+ * ```ts
+ * const loss = new SmoothL1Loss({ beta: 0.5 }).forward(tensor([1, 2]), tensor([1, 4])) // 0.875
+ * ```
+ */
 export class SmoothL1Loss extends Loss {
   readonly beta: number
   constructor({ beta = 1, ...options }: SmoothL1Options = {}) {
@@ -70,7 +84,14 @@ export class SmoothL1Loss extends Loss {
   }
 }
 
-/** {@link huberLoss} as a module. */
+/**
+ * {@link huberLoss} as a module.
+ *
+ * @example
+ * ```ts
+ * const loss = new HuberLoss({ delta: 0.5 }).forward(tensor([1, 2]), tensor([1, 4])) // 0.4375
+ * ```
+ */
 export class HuberLoss extends Loss {
   readonly delta: number
   constructor({ delta = 1, ...options }: HuberOptions = {}) {
@@ -82,7 +103,14 @@ export class HuberLoss extends Loss {
   }
 }
 
-/** {@link nllLoss} as a module; the weights are a buffer. */
+/**
+ * {@link nllLoss} as a module; the weights are a buffer.
+ *
+ * @example
+ * ```ts
+ * const loss = new NLLLoss().forward(logSoftmax(zeros(2, 4), 1), tensor([0, 3], { dtype: "int32" })) // 1.3863
+ * ```
+ */
 export class NLLLoss extends Loss {
   declare weight: Tensor | null
   readonly ignoreIndex: number
@@ -120,7 +148,14 @@ export class CrossEntropyLoss extends Loss {
   }
 }
 
-/** {@link binaryCrossEntropy} as a module; the weights are a buffer. */
+/**
+ * {@link binaryCrossEntropy} as a module; the weights are a buffer.
+ *
+ * @example
+ * ```ts
+ * const loss = new BCELoss().forward(tensor([0.5, 0.9]), tensor([1, 1])) // 0.3993
+ * ```
+ */
 export class BCELoss extends Loss {
   declare weight: Tensor | null
   constructor({ weight = null, ...options }: BCEOptions = {}) {
@@ -132,7 +167,14 @@ export class BCELoss extends Loss {
   }
 }
 
-/** {@link binaryCrossEntropyWithLogits} as a module; both weights are buffers. */
+/**
+ * {@link binaryCrossEntropyWithLogits} as a module; both weights are buffers.
+ *
+ * @example
+ * ```ts
+ * const loss = new BCEWithLogitsLoss().forward(tensor([0, 100]), tensor([1, 0])) // 50.3466
+ * ```
+ */
 export class BCEWithLogitsLoss extends Loss {
   declare weight: Tensor | null
   /** Named as PyTorch's key. */

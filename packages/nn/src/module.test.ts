@@ -1,7 +1,7 @@
 // Modules as containers of state: names, order, sharing, loading, moving, printing; and what bad input does to them.
 import { DeviceError, DTypeError, IndexError, StateDictError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { Device, ones, tensor, Tensor, use, zeros } from "@rondo/core"
+import { Device, ones, scope, tensor, Tensor, use, zeros } from "@rondo/core"
 import { beforeAll, describe, expect, it } from "vitest"
 import { Dropout, Linear, Module, ModuleDict, ModuleList, Parameter, RNN, Sequential, Tanh } from "./index.js"
 
@@ -180,7 +180,10 @@ describe("to", () => {
     expect(module.scale).toBe(scale)
     const dtypes = [scale, scale.grad, ...module.buffers()].map((x) => x?.dtype)
     expect(dtypes).toEqual(["float64", "float64", "float64", "float64", "int32"])
-    module.forward(ones(2, { dtype: "float64" })).sum().backward()
+    module
+      .forward(ones(2, { dtype: "float64" }))
+      .sum()
+      .backward()
     expect(scale.grad?.tolistSync()).toEqual([2, 2])
     expect(() => module.to("int32")).toThrow(DTypeError)
     expect(() => module.to("float31" as "float32")).toThrow(DTypeError)
@@ -207,11 +210,23 @@ describe("to", () => {
   it("gives the old memory back", async () => {
     const backend = new CpuJs()
     const device = new Device(backend)
-    const start = backend.memory().buffers
     const layer = new RNN(3, 4, { device })
-    expect(backend.memory().buffers).toBe(start + 4)
+    const { buffers } = backend.memory()
     await layer.to(use(new CpuJs()))
-    expect(backend.memory().buffers).toBe(start)
+    expect(backend.memory().buffers).toBe(buffers - 4)
+  })
+})
+
+describe("a scope", () => {
+  it("frees neither parameters nor buffers made inside", () => {
+    const module = scope(() => {
+      const made = new Outer()
+      made.forward(ones(5, 3)).sum().backward()
+      return made.double()
+    })
+    expect(module.forward(ones(5, 3, { dtype: "float64" })).shape).toEqual([5, 1])
+    expect(module.inner.scale.grad?.dtype).toBe("float64")
+    expect(module.buffers().map((x) => x.tolistSync())).toEqual([[0], [0, 0, 0]])
   })
 })
 

@@ -1,6 +1,6 @@
 // The base of every layer and model: which parameters, buffers and children it has, and its state as a whole.
 import { checkDType, type DType, DTypeError, isFloat, ValueError } from "@rondo/backend"
-import { Device, noGrad, Tensor } from "@rondo/core"
+import { Device, keep, noGrad, Tensor } from "@rondo/core"
 import { Parameter } from "./parameter.js"
 import { type LoadResult, loadState, type StateDict } from "./state.js"
 
@@ -121,7 +121,7 @@ export abstract class Module {
   registerBuffer(name: string, tensor: Tensor | null, { persistent = true } = {}): void {
     if (!this.#buffers.has(name)) this.#checkName("registerBuffer", name)
     this.#buffers.set(name, { persistent })
-    Object.assign(this, { [name]: tensor })
+    Object.assign(this, { [name]: tensor && keep(tensor) })
   }
   /** Assigns `this[name]`; for names that are computed. `null` means: none. Throws a ValueError for a bad name. */
   registerParameter(name: string, parameter: Parameter | null): void {
@@ -230,13 +230,18 @@ export abstract class Module {
   #toDType(dtype: DType): this {
     checkDType("to", dtype)
     if (!isFloat(dtype)) throw new DTypeError(`to: a module's dtype must be a float dtype, got ${dtype}`)
-    const change = (x: Tensor): Tensor => (isFloat(x.dtype) && x.dtype !== dtype ? x.detach().to(dtype) : x)
-    const moved = new Map(this.#everything().map((x) => [x, change(x)]))
-    return this.#settle(moved)
+    const moving = this.#everything().filter((x) => isFloat(x.dtype) && x.dtype !== dtype)
+    return this.#settle(new Map(noGrad(() => moving.map((x) => [x, x.to(dtype)]))))
   }
   async #toDevice(device: Device): Promise<this> {
     const moved = new Map<Tensor, Tensor>()
-    for (const x of this.#everything()) if (x.device !== device) moved.set(x, await x.detach().to(device))
+    for (const x of this.#everything()) {
+      if (x.device === device) continue
+      // Given up at once: while it shows the old memory, that cannot be freed.
+      const view = x.detach()
+      moved.set(x, await view.to(device))
+      view.dispose()
+    }
     return this.#settle(moved)
   }
   /** Parameters, their gradients and buffers. */
@@ -250,11 +255,12 @@ export abstract class Module {
     for (const parameter of this.parameters()) {
       const data = moved.get(parameter)
       if (data) parameter.rehome(data)
-      if (parameter.grad) parameter.grad = moved.get(parameter.grad) ?? parameter.grad
+      data?.dispose()
+      if (parameter.grad) parameter.grad = keep(moved.get(parameter.grad) ?? parameter.grad)
     }
     for (const module of this.modules()) {
       for (const [name, buffer] of module.#ownBuffers(false)) {
-        Object.assign(module, { [name]: moved.get(buffer) ?? buffer })
+        Object.assign(module, { [name]: keep(moved.get(buffer) ?? buffer) })
       }
     }
     return this

@@ -1,6 +1,6 @@
 // A tensor that a module owns and an optimiser changes. Only its class sets it apart from other tensors.
 import { type DType, DTypeError, isFloat } from "@rondo/backend"
-import { type Device, empty, Tensor } from "@rondo/core"
+import { type Device, empty, keep, Tensor } from "@rondo/core"
 
 /**
  * A leaf tensor that is registered with the {@link Module} it is assigned to. Shares the memory of `data`, as in PyTorch.
@@ -30,6 +30,8 @@ export class Parameter extends Tensor {
     }
     super(data.handle, data.dtype, { shape: data.shape, strides: data.strides, offset: data.offset }, null)
     this.requiresGrad_(requiresGrad)
+    // It belongs to its module, not to the scope in which the module happened to be made.
+    keep(this)
   }
 }
 

@@ -102,7 +102,8 @@ describe("an optimiser", () => {
   })
   it("continues from a saved state as if it had never stopped", () => {
     const [one, two] = [problem("float64"), problem("float64")]
-    const make = ({ w, b }: Problem) => new Adam([{ params: [w] }, { params: [b], lr: 0.3 }], { amsgrad: true, lr: 0.1 })
+    const make = ({ w, b }: Problem) =>
+      new Adam([{ params: [w] }, { params: [b], lr: 0.3 }], { amsgrad: true, lr: 0.1 })
     const run = ({ gradients }: Problem, optimizer: Adam, steps: number): void => {
       for (let i = 0; i < steps; i++) {
         optimizer.zeroGrad()
@@ -146,7 +147,10 @@ describe("an optimiser", () => {
     const optimizer = new SGD(layer.parameters(), { lr: 0.1, momentum: 0.9 })
     const step = (dtype: DType): void => {
       layer.zeroGrad()
-      layer.forward(ones(3, 2, { dtype, device: layer.weight.device })).sum().backward()
+      layer
+        .forward(ones(3, 2, { dtype, device: layer.weight.device }))
+        .sum()
+        .backward()
       optimizer.step()
     }
     step("float32")

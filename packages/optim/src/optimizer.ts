@@ -22,11 +22,18 @@ export interface OptimizerState<O> {
  *
  * Throws a ValueError for no parameters, for tensors that an operation made (only leaves can be trained), for a parameter
  * that appears twice, and for options out of range.
+ *
+ * @example
+ * ```ts
+ * // Groups of parameters may have options of their own, which may change while training.
+ * const optimizer = new Adam([{ params: body.parameters() }, { params: head.parameters(), lr: 0.1 }], { lr: 0.01 })
+ * for (const group of optimizer.paramGroups) group.lr *= 0.5
+ * ```
  */
 export abstract class Optimizer<O extends object> {
   readonly paramGroups: ParamGroup<O>[] = []
   /** By parameter; filled by the first step. */
-  readonly state = new Map<Tensor, ParameterState>()
+  readonly state: Map<Tensor, ParameterState> = new Map()
   readonly #defaults: O
   /** What errors call the optimiser. */
   protected readonly label: string

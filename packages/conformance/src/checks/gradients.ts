@@ -1,7 +1,7 @@
 // Check: first and second derivatives of every differentiable operation against finite differences in float64.
 import { isFloat, sizeOf } from "@rondo/backend"
 import { gradcheck, gradgradcheck, type Tensor } from "@rondo/core"
-import { type Call, opNames, place } from "../calls.js"
+import { type Call, synchronousNames, place } from "../calls.js"
 import { hold } from "../compare.js"
 import { differentiable } from "../read.js"
 import type { Case, Check, Context } from "../suite.js"
@@ -36,11 +36,11 @@ const available = (context: Context): boolean => context.dtypes.includes("float6
 export const firstOrder: Check = {
   name: "gradcheck",
   about: "Gradients agree with central differences in float64, on devices that have float64.",
-  cases: (context) => (available(context) ? opNames().flatMap((name) => cases(context, name, 1)) : []),
+  cases: (context) => (available(context) ? synchronousNames().flatMap((name) => cases(context, name, 1)) : []),
 }
 
 export const secondOrder: Check = {
   name: "gradgradcheck",
   about: "Gradients of gradients agree with central differences in float64, on devices that have float64.",
-  cases: (context) => (available(context) ? opNames().flatMap((name) => cases(context, name, 2)) : []),
+  cases: (context) => (available(context) ? synchronousNames().flatMap((name) => cases(context, name, 2)) : []),
 }

@@ -3,6 +3,7 @@ import type { Check } from "../suite.js"
 import { backward } from "./backward.js"
 import { forward } from "./forward.js"
 import { firstOrder, secondOrder } from "./gradients.js"
+import { goldensCheck } from "./goldens.js"
 import { kernelsCheck } from "./kernels/index.js"
 import { layoutsCheck } from "./layouts.js"
 import { purity } from "./purity.js"
@@ -16,4 +17,5 @@ export const checks = (): readonly Check[] => [
   secondOrder,
   layoutsCheck,
   purity,
+  goldensCheck,
 ]

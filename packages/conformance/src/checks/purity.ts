@@ -1,7 +1,7 @@
 // Check: operations leave their operands alone, share memory only where they say so, and in-place forms are counted.
 import { type DType, DTypeError, isFloat } from "@rondo/backend"
 import { noGrad, ops, type Tensor } from "@rondo/core"
-import { type Call, inPlaceCalls, isDifferentiable, opCalls, opNames, place } from "../calls.js"
+import { type Call, inPlaceCalls, isDifferentiable, opCalls, synchronousNames, place } from "../calls.js"
 import { compareHosts, hold } from "../compare.js"
 import { gradients, read, readAll } from "../read.js"
 import type { Case, Check, Context } from "../suite.js"
@@ -104,5 +104,5 @@ function dtypeOf(context: Context, name: string): DType {
 export const purity: Check = {
   name: "purity",
   about: "Operands stay as they are, recording changes no value, memory is shared by views alone, in-place changes are counted and caught.",
-  cases: (context) => opNames().flatMap((name) => casesOf(context, name, dtypeOf(context, name))),
+  cases: (context) => synchronousNames().flatMap((name) => casesOf(context, name, dtypeOf(context, name))),
 }

@@ -47,7 +47,7 @@ export const leakyRelu: UnaryOp = unary({
   doc: "x where positive, else x times `negativeSlope`.",
   params: { negativeSlope: 0.01 },
   expr: (x, slope) => e.where(e.gt(x, zero(x)), x, e.mul(x, slope)),
-  vjp: (g, s) => mul(g, where(gt(s.x, 0), 1, s.params[0])),
+  vjp: (g, s) => where(gt(s.x, 0), g, mul(g, s.params[0])),
   keep: ["x"],
   kinks: [0],
 })

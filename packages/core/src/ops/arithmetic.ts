@@ -46,11 +46,25 @@ export const div: BinaryOp = binary({
     [0.5, 2],
   ],
 })
+/** Python's rule, by way of the remainder: 1 // 0.1 is 9, since 0.1 is a little more than a tenth (as c10's div_floor_floating). */
+function floorQuotient(x: Expr, y: Expr): Expr {
+  const rest = e.mod(x, y)
+  const plain = e.div(x, y)
+  const whole = e.div(e.sub(x, rest), y)
+  const wrong = e.and(e.ne(rest, zero(rest)), e.ne(e.lt(rest, zero(rest)), e.lt(y, zero(y))))
+  const down = e.where(wrong, e.sub(whole, one(whole)), whole)
+  const floor = e.floor(down)
+  const nearest = e.where(e.gt(e.sub(down, floor), half(down)), e.add(floor, one(floor)), floor)
+  // Of 0 the sign is that of the quotient.
+  const signed = e.where(e.eq(down, zero(down)), e.mul(plain, zero(plain)), nearest)
+  return e.where(e.eq(y, zero(y)), plain, signed)
+}
+
 export const floorDivide: BinaryOp = binary({
   name: "floorDivide",
   doc: "Quotient rounded down. Integers stay integers; an integer divided by zero gives 0.",
   expr: (x, y) => {
-    if (isFloat(x.dtype)) return e.floor(e.div(x, y))
+    if (isFloat(x.dtype)) return floorQuotient(x, y)
     const q = e.div(x, y)
     const inexact = e.ne(e.mul(q, y), x)
     const down = e.and(inexact, e.ne(e.lt(x, zero(x)), e.lt(y, zero(y))))
@@ -147,8 +161,10 @@ export const hypot: BinaryOp = binary({
     const small = e.min(e.abs(x), e.abs(y))
     const ratio = e.div(small, big)
     const length = e.mul(big, e.sqrt(e.add(one(x), e.mul(ratio, ratio))))
-    const plain = e.or(e.eq(big, zero(big)), e.eq(big, e.like(big, Infinity)))
-    return e.where(plain, big, length)
+    const plain = e.eq(big, zero(big))
+    // C's rule: an infinite side wins, even over NaN.
+    const infinite = e.or(e.eq(e.abs(x), e.like(x, Infinity)), e.eq(e.abs(y), e.like(y, Infinity)))
+    return e.where(infinite, e.like(x, Infinity), e.where(plain, big, length))
   },
   vjp: [(g, s) => mul(g, div(s.x, s.out)), (g, s) => mul(g, div(s.y, s.out))],
   keep: ["x", "y", "out"],

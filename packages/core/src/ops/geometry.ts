@@ -1,6 +1,6 @@
 // Windows on memory as plain data, for the kernels of the structured operations. Records nothing and owns nothing.
 import { contiguousStrides, type View } from "@rondo/backend"
-import type { Device } from "../device.js"
+import type { Placed } from "../apply.js"
 import type { Geometry, Tensor } from "../tensor.js"
 import { asStridedScatter, zerosOf } from "./movement.js"
 
@@ -44,14 +44,8 @@ export const viewOf = ({ storage, dtype }: View, { shape, strides, offset }: Geo
   offset,
 })
 
-/**
- * A window on the memory of `x`, for `execute` to write. The door asks nothing of an output but its view and its
- * device.
- */
-export const target = (x: Tensor, window: Geometry): Tensor => {
-  const written: View & { readonly device: Device } = { ...viewOf(x, window), device: x.device }
-  return written as Tensor
-}
+/** A window on the memory of `x`, for a kernel to write. */
+export const target = (x: Placed, window: Geometry): Placed => ({ ...viewOf(x, window), device: x.device })
 
 /**
  * Gradient of a window: zeros of the shape `before`, in which the window holds `g`. `window` places it in row-major

@@ -67,7 +67,7 @@ type Bound<F> = F extends (x: never, ...rest: infer A) => infer R ? (...rest: A)
 
 /** The methods that the tables give to Tensor. */
 export type OpMethods = {
-  [K in Exclude<OpNames, Free | ElementwiseNames | "max" | "min"> as MethodName<K>]: Bound<Modules[K]>
+  [K in Exclude<OpNames, Free | ElementwiseNames | "max" | "min" | "median"> as MethodName<K>]: Bound<Modules[K]>
 } & {
   [K in ElementwiseNames]: Bound<Modules[K]>
 } & {
@@ -79,6 +79,9 @@ export type OpMethods = {
   /** Smallest element; with `dim`: values and int32 positions. */
   min(): Tensor
   min(dim: number, options?: reduce.ReduceOptions): reduce.Extremes
+  /** The lower of the two middle elements; with `dim`: values and int32 positions. */
+  median(): Tensor
+  median(dim: number, options?: reduce.ReduceOptions): reduce.Extremes
 }
 
 /** An operation with its row. */

@@ -65,8 +65,8 @@ export const smoothL1Error: BinaryOp = binary({
 
 /** Logarithms of probabilities stay above this, so that a probability of 0 costs much but not infinity (PyTorch's bound). */
 const floor = -100
-/** Keeps the gradient finite where the probability is 0 or 1 (PyTorch's bound). */
-const smallest = 1e-12
+/** Keeps the gradient finite where the probability is 0 or 1 (PyTorch's bound, which it rounds to float32 for every dtype). */
+const smallest = Math.fround(1e-12)
 
 export const bceError: BinaryOp = binary({
   name: "bceError",

@@ -11,9 +11,10 @@ import {
 } from "@rondo/backend"
 import { apply, applyView, execute, output } from "../apply.js"
 import { copyOf } from "../elementwise.js"
+import { upload } from "../host.js"
 import { inferSizes, op, readDim, readDims, readSizes, type Sizes } from "../op.js"
 import { t } from "../samples.js"
-import type { Tensor } from "../tensor.js"
+import type { Geometry, Tensor } from "../tensor.js"
 
 export const contiguous = op(
   {
@@ -228,14 +229,14 @@ export const expandAs = op(
   (x: Tensor, other: Tensor): Tensor => expand(x, other.shape),
 )
 
-/** A window with any geometry inside the memory that `x` shows. Elements of the result must not share memory. */
+/** A window with any geometry inside the memory that `x` shows. Places that show one element share its gradient. */
 export const asStrided = op(
   { family: "movement", name: "asStrided", doc: "A window with given shape, strides and offset on contiguous memory.", samples: [[t(4, 3), [2, 2], [3, 1], 1], [t(6), [3], [-2], 5]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, shape: readonly number[], strides: readonly number[], offset = 0): Tensor => {
     if (!x.isContiguous()) throw new ShapeError("asStrided: needs a contiguous tensor; call contiguous() first")
     checkWindow("asStrided", x, shape, strides, offset)
     const before = x.shape
-    const vjp = (g: Tensor): Tensor => asStridedScatter(zerosOf(g, before), g, shape, strides, offset)
+    const vjp = (g: Tensor): Tensor => windowSum(g, before, { shape, strides, offset })
     return applyView({ name: "asStrided", keep: [], vjp: ([g]) => [g && vjp(g)] }, x, {
       shape,
       strides,
@@ -244,20 +245,52 @@ export const asStrided = op(
   },
 )
 
+/** True if two places of a window may be one element: some dim steps no further than the smaller ones reach. */
+function overlaps({ shape, strides }: Geometry): boolean {
+  const dims = shape.map((_, d) => d).filter((d) => shape[d] > 1)
+  dims.sort((a, b) => Math.abs(strides[a]) - Math.abs(strides[b]))
+  let reach = 0
+  for (const d of dims) {
+    if (Math.abs(strides[d]) <= reach) return true
+    reach += Math.abs(strides[d]) * (shape[d] - 1)
+  }
+  return false
+}
+
+/**
+ * @internal The gradient of a window of any geometry on row-major memory of the shape `before`: zeros, to which `g` is
+ * added where the window shows them. Places that the window shows several times get the sum.
+ */
+export function windowSum(g: Tensor, before: readonly number[], window: Geometry): Tensor {
+  const { shape, strides, offset } = window
+  const stretched = shape.flatMap((size, d) => (size > 1 && strides[d] === 0 ? [d] : []))
+  if (stretched.length > 0) {
+    const thin = { shape: shape.map((size, d) => (stretched.includes(d) ? 1 : size)), strides, offset }
+    return windowSum(g.sum(stretched, { keepdim: true }), before, thin)
+  }
+  if (!overlaps(window)) return asStridedScatter(zerosOf(g, before), g, shape, strides, offset)
+  let places = [offset]
+  shape.forEach((size, d) => {
+    places = places.flatMap((place) => Array.from({ length: size }, (_, i) => place + i * strides[d]))
+  })
+  const index = upload(g.device, Int32Array.from(places), [places.length], "int32")
+  return reshape(zerosOf(g, [sizeOf(before)]).scatterAdd(0, index, reshape(g, -1)), before)
+}
+
 /** A copy of `x` in which the window holds `source`. */
 export const asStridedScatter = op(
   { family: "movement", name: "asStridedScatter", doc: "A copy of contiguous memory with one window replaced.", samples: [[t(4, 3), t(2, 2), [2, 2], [3, 1], 1]], differentiable: true }, // prettier-ignore
   (x: Tensor, source: Tensor, shape: readonly number[], strides: readonly number[], offset = 0): Tensor => {
     checkWindow("asStridedScatter", x, shape, strides, offset)
-    const vjp = (g: Tensor): [Tensor, Tensor] => {
+    const vjp = (g: Tensor, [x, source]: readonly boolean[]): (Tensor | null)[] => {
       const whole = contiguous(g)
       return [
-        asStridedScatter(whole, zerosOf(g, shape), shape, strides, offset),
-        asStrided(whole, shape, strides, offset),
+        x ? asStridedScatter(whole, zerosOf(g, shape), shape, strides, offset) : null,
+        source ? asStrided(whole, shape, strides, offset) : null,
       ]
     }
     const [out] = apply(
-      { name: "asStridedScatter", keep: [], vjp: ([g]) => (g ? vjp(g) : []) },
+      { name: "asStridedScatter", keep: [], vjp: ([g], { needs }) => (g ? vjp(g, needs) : []) },
       [x, source],
       (device) => {
         const copy = copyOf(device, x)
@@ -277,8 +310,9 @@ function fillWindow(
   offset: number,
 ): void {
   if (sizeOf(shape) === 0) return
-  const window = { storage: into.storage, dtype: into.dtype, shape, strides, offset: into.offset + offset }
-  into.device.backend.run(kernels.copy(source.dtype, into.dtype), [source], [window])
+  const { storage, dtype, device } = into
+  const window = { storage, dtype, device, shape, strides, offset: into.offset + offset }
+  execute(kernels.copy(source.dtype, dtype), [source], [window])
 }
 
 function checkWindow(
@@ -298,7 +332,7 @@ function checkWindow(
   }
 }
 
-/** A zero tensor on the device and of the dtype of `x`. */
+/** @internal A zero tensor on the device and of the dtype of `x`. */
 export function zerosOf(x: Tensor, shape: readonly number[]): Tensor {
   const out = output(x.device, shape, x.dtype)
   if (sizeOf(shape) > 0) execute(kernels.fill(x.dtype), [], [out], [0])

@@ -33,7 +33,7 @@ const keptShape = (shape: readonly number[], dims: readonly number[]): number[] 
 const dropped = (shape: readonly number[], dims: readonly number[]): number[] =>
   shape.filter((_, d) => !dims.includes(d))
 
-/** Runs a reduce kernel; the result keeps its dims. Records nothing. */
+/** @internal Runs a reduce kernel; the result keeps its dims. Records nothing. */
 export function reduceKept(operator: ReduceOperator, x: Tensor, dims: readonly number[], dtype: DType): Tensor {
   const out = output(x.device, keptShape(x.shape, dims), dtype)
   const carried = operator === "argmax" || operator === "argmin" ? computeDType(x.dtype) : computeDType(dtype)

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest"
 import { arange, grad, tensor, type Tensor, use, zeros } from "../index.js"
 import { diag, flip, pad, roll, rot90, tril } from "./arranging.js"
 import { einsum } from "./einsum.js"
+import { asStrided } from "./movement.js"
 import { meshgrid, repeat, repeatInterleave } from "./repeating.js"
 import { cummax, cumprod, cumsum, diff, logcumsumexp } from "./scan.js"
 import { cat, chunk, split, stack, unbind } from "./shaping.js"
@@ -150,6 +151,11 @@ describe("moving and repeating", () => {
     expect(() => pad(count(4), [1])).toThrow(ShapeError)
     expect(() => pad(count(4), [1, 1], "mirror" as never)).toThrow(ValueError)
     expect(() => pad(count(4), [-3, -2])).toThrow(ShapeError)
+  })
+  test("windows that show an element several times add its gradients up", () => {
+    const x = count(4).requiresGrad_()
+    expect(list(grad(asStrided(x, [3, 2], [1, 1]).sum(), x)[0] as Tensor)).toEqual([1, 2, 2, 1])
+    expect(list(grad(asStrided(x, [2, 3], [2, 0]).sum(), x)[0] as Tensor)).toEqual([3, 0, 3, 0])
   })
   test("refuses bad arguments", () => {
     expect(() => roll(count(3), [1, 2], 0)).toThrow(ValueError)

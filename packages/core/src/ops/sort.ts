@@ -261,6 +261,7 @@ export const bucketize = op(
       [t(3), t(2), { right: true }],
     ],
     differentiable: false,
+    method: false,
   },
   (x: Tensor, boundaries: Tensor, options: SearchOptions = {}): Tensor => {
     if (boundaries.ndim !== 1)

@@ -58,9 +58,7 @@ export abstract class RecurrentCell extends Module {
     this.#check(x, given ?? [])
     const batched = x.ndim === 2
     const rows = batched ? x : x.unsqueeze(0)
-    const start = given
-      ? given.map((state) => (batched ? state : state.unsqueeze(0)))
-      : this.#zeros(rows.shape[0], x)
+    const start = given ? given.map((state) => (batched ? state : state.unsqueeze(0))) : this.#zeros(rows.shape[0], x)
     const projected = linear(rows, this.weight_ih, this.bias_ih)
     const next = this.#recurrence.step(projected, start, { weight: this.weight_hh, bias: this.bias_hh })
     return batched ? next : next.map((state) => state.squeeze(0))

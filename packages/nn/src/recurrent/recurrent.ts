@@ -41,7 +41,15 @@ export abstract class RecurrentLayer extends Module {
 
   constructor(name: string, recurrence: Recurrence, inputSize: number, hiddenSize: number, options: RecurrentOptions) {
     super()
-    const { numLayers = 1, bias = true, batchFirst = false, dropout = 0, bidirectional = false, device, dtype } = options
+    const {
+      numLayers = 1,
+      bias = true,
+      batchFirst = false,
+      dropout = 0,
+      bidirectional = false,
+      device,
+      dtype,
+    } = options
     checkSize(name, "inputSize", inputSize)
     checkSize(name, "hiddenSize", hiddenSize, 1)
     checkSize(name, "numLayers", numLayers, 1)
@@ -119,7 +127,9 @@ export abstract class RecurrentLayer extends Module {
   #checkDType(what: string, x: Tensor): void {
     const { dtype } = this.weight_ih_l0
     if (x.dtype === dtype) return
-    throw new DTypeError(`${this.#name}: got ${what} of ${x.dtype}, expected ${dtype} as the weights; convert it with .to`)
+    throw new DTypeError(
+      `${this.#name}: got ${what} of ${x.dtype}, expected ${dtype} as the weights; convert it with .to`,
+    )
   }
   /** Start states as [layers * directions, B, H]. */
   #initial(x: Tensor, batch: number, given: readonly Tensor[] | null, batched: boolean): Tensor[] {

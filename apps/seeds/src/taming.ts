@@ -1,0 +1,105 @@
+// Notebook 001: a training run whose gradients explode, and the same run with clipped gradients and with truncated ones.
+import { clipGradNorm_, init, Linear, manualSeed, Module, mseLoss, randn, RNN, SGD, type Tensor, zeros } from "rondo"
+import { savePlot } from "./plots.js"
+import type { Outcome, Session } from "./session.js"
+import { columns, short } from "./text.js"
+
+const [batch, time, hidden, updates] = [8, 80, 32, 60]
+const gain = 2.5
+const largestNorm = 1
+const chunk = 5
+const rate = 0.02
+
+/** A recurrent layer whose recurrent weights are far too large: gain times what keeps the norm of a random product. */
+class Explosive extends Module {
+  rnn = new RNN(1, hidden, { batchFirst: true })
+  out = new Linear(hidden, 1)
+  constructor() {
+    super()
+    init.normal_(this.rnn.weight_hh_l0, 0, gain / Math.sqrt(hidden))
+  }
+  /** x `[B, T, 1]`: predictions `[B, T, 1]` and the last state. */
+  forward(x: Tensor, state: Tensor | null = null): [Tensor, Tensor] {
+    const [output, hn] = this.rnn.forward(x, state)
+    return [this.out.forward(output), hn]
+  }
+}
+
+type Treatment = "nothing" | "clipping" | "truncation"
+
+interface Run {
+  readonly losses: number[]
+  readonly norms: number[]
+}
+
+/** Sine waves of random phase; the next value is asked for at every step. */
+function waves(): { x: Tensor; y: Tensor } {
+  const phases = randn(batch, 1, 1)
+  const at = (shift: number) =>
+    phases.add(zeros(1, time, 1)).add(steps().add(shift * 0.3)).sin() // prettier-ignore
+  return { x: at(0), y: at(1) }
+}
+const steps = (): Tensor => zeros(1, time, 1).add(0.3).cumsum(1)
+
+/** Loss of one pass with the graph it must be differentiated through: whole, or cut every few steps. */
+function passLoss(model: Explosive, x: Tensor, y: Tensor, treatment: Treatment): Tensor {
+  if (treatment !== "truncation") return mseLoss(model.forward(x)[0], y)
+  let state: Tensor | null = null
+  let sum: Tensor | null = null
+  for (let t = 0; t < time; t += chunk) {
+    const [output, hn]: [Tensor, Tensor] = model.forward(x.narrow(1, t, chunk), state)
+    const loss = mseLoss(output, y.narrow(1, t, chunk))
+    sum = sum ? sum.add(loss) : loss
+    state = hn.detach() // no gradient passes from one chunk to the one before it
+  }
+  return sum!.mul(chunk / time)
+}
+
+async function train(session: Session, treatment: Treatment): Promise<Run> {
+  manualSeed(session.seed)
+  const model = new Explosive()
+  const { x, y } = waves()
+  const optimizer = new SGD(model.parameters(), { lr: rate })
+  const run: Run = { losses: [], norms: [] }
+  for (let update = 0; update < updates; update++) {
+    const loss = passLoss(model, x, y, treatment)
+    optimizer.zeroGrad()
+    loss.backward()
+    // An infinite bound changes nothing: it only measures.
+    const norm = clipGradNorm_(model.parameters(), treatment === "clipping" ? largestNorm : Infinity)
+    optimizer.step()
+    run.losses.push(await loss.item())
+    run.norms.push(await norm.item())
+  }
+  return run
+}
+
+/** Trains three times from the same start. */
+export async function taming(session: Session): Promise<Outcome> {
+  const names = { nothing: "as it is", clipping: `norm clipped to ${largestNorm}`, truncation: `cut every ${chunk} steps` }
+  const rows = [["gradients", "largest norm", "first loss", "worst loss", "last loss"]]
+  const runs = {} as Record<Treatment, Run>
+  for (const [treatment, name] of Object.entries(names) as [Treatment, string][]) {
+    const run = (runs[treatment] = await train(session, treatment))
+    const worst = run.losses.some(Number.isNaN) ? NaN : Math.max(...run.losses)
+    rows.push([name, short(Math.max(...run.norms.filter(Number.isFinite))), ...[run.losses[0], worst, run.losses.at(-1)!].map(short)]) // prettier-ignore
+  }
+  session.print(columns(rows))
+  await savePlot(session, {
+    file: "taming.svg",
+    title: "A training run with exploding gradients",
+    x: "update",
+    y: "mean squared error",
+    lines: Object.entries(names).map(([key, name]) => ({
+      name,
+      points: runs[key as Treatment].losses.map((loss, i) => [i, loss]),
+    })),
+    log: true,
+  })
+  const last = (treatment: Treatment) => runs[treatment].losses.at(-1)!
+  const start = runs.nothing.losses[0]
+  const exploded = !(last("nothing") < 10 * start)
+  const tamed = last("clipping") < start && last("truncation") < start
+  const result = `losses ${short(last("nothing"))}; ${short(last("clipping"))}; ${short(last("truncation"))}`
+  return { result, expected: `explodes; below ${short(start)} twice`, ok: exploded && tamed }
+}
