@@ -170,7 +170,7 @@ function medianRank(values: Tensor, d: number): Tensor {
   return toDType(where(gt(nans, 0), sub(size, nans), (size - 1) >> 1), "int32")
 }
 
-interface MedianOp {
+export interface MedianOp {
   (x: Tensor): Tensor
   (x: Tensor, dim: number, options?: KeepdimOptions): ValuesAndPositions
 }
