@@ -65,7 +65,7 @@ export function execute(
 export function commonDevice(op: string, operands: readonly (Operand | null)[]): Device {
   let device: Device | null = null
   for (const x of operands) {
-    if (x === null || typeof x === "number") continue
+    if (x === null || typeof x !== "object") continue
     x.check(op)
     if (device === null) device = x.device
     else if (device !== x.device) {

@@ -163,7 +163,7 @@ function compile(
   into?: DType,
 ): Compiled {
   const { compiled } = definition
-  let key = into ?? ""
+  let key = (into ?? "") + (defaultDType() === "float32" ? "" : defaultDType())
   for (const x of operands)
     key +=
       typeof x === "object"

@@ -1,6 +1,9 @@
 // The list of checks, in the order in which they run: what a backend must do alone first, then what core makes of it.
 import type { Check } from "../suite.js"
 import { backward } from "./backward.js"
+import { dtypesCheck } from "./dtypes.js"
+import { leaksCheck } from "./leaks.js"
+import { randomCheck } from "./random.js"
 import { forward } from "./forward.js"
 import { firstOrder, secondOrder } from "./gradients.js"
 import { goldensCheck } from "./goldens.js"
@@ -16,6 +19,9 @@ export const checks = (): readonly Check[] => [
   firstOrder,
   secondOrder,
   layoutsCheck,
+  dtypesCheck,
   purity,
+  leaksCheck,
+  randomCheck,
   goldensCheck,
 ]

@@ -11,11 +11,16 @@ const isView = (name: string): boolean => {
   return op.family !== "elementwise" && op.view === true
 }
 
-// These hand back their operand, or a window on it, where nothing is to be done: PyTorch's do as well.
-const mayReturnOperand = (name: string): boolean => {
-  const { op } = ops[name]
-  return op.family === "movement" || op.family === "indexing" || op.family === "composite"
+/** Operations that are no views and still may hand back their operand, or a window on it: PyTorch's do as well. */
+const mayShare: Readonly<Record<string, string>> = {
+  contiguous: "hands back what is contiguous",
+  toDType: "hands back what has the dtype",
+  einsum: "an equation that only rearranges one operand shows it",
+  meshgrid: "coordinates are stretched views of the vectors",
+  diff: "of order 0 there is nothing to do",
 }
+/** Views that copy for some arguments. */
+const mayCopy: Readonly<Record<string, string>> = { index: "lists, masks and tensors of indices pick elements from anywhere" }
 
 const exact = {}
 
@@ -48,8 +53,8 @@ function sharing(context: Context, call: Call, dtype: DType): Case {
     const shared = (y: Tensor): boolean => tensors.some((x) => x.storage === y.storage)
     const view = isView(call.name)
     outputs.forEach((y, i) => {
-      if (view) hold(shared(y) || y.shape.includes(0), `result ${i} of a view does not share its operand's memory`)
-      else if (!mayReturnOperand(call.name)) hold(!shared(y), `result ${i} shares memory with an operand`)
+      if (view) hold(shared(y) || call.name in mayCopy, `result ${i} of a view does not share its operand's memory`)
+      else if (!(call.name in mayShare)) hold(!shared(y), `result ${i} shares memory with an operand`)
     })
   }
   return { id: `memory ${call.label}`, op: call.name, dtype, run }
@@ -84,25 +89,33 @@ function changesFirst(context: Context, call: Call, dtype: DType): Case {
   return { id: call.label, op: call.name, dtype, run }
 }
 
-function casesOf(context: Context, name: string, dtype: DType): Case[] {
-  const calls = opCalls(name)
-  const own = calls.flatMap((call) => [inputsUnchanged(context, call, dtype), ...(call.inPlace ? [] : [sharing(context, call, dtype)])]) // prettier-ignore
-  return [...own, ...inPlaceCalls(name).map((call) => changesFirst(context, call, dtype))]
+/** Float32, or int32 for what floats do not have; null if the call has neither. */
+function dtypeOf(context: Context, call: Call): DType | null {
+  for (const dtype of ["float32", "int32"] as const) {
+    try {
+      call.run(place(call, context.reference, dtype))
+      return dtype
+    } catch (error) {
+      if (!(error instanceof DTypeError)) throw error
+    }
+  }
+  return null
 }
 
-/** Float32, or int32 for what floats do not have. */
-function dtypeOf(context: Context, name: string): DType {
-  const [call] = opCalls(name)
-  try {
-    call.run(place(call, context.reference, "float32"))
-  } catch (error) {
-    if (error instanceof DTypeError) return "int32"
-  }
-  return "float32"
+function casesOf(context: Context, name: string): Case[] {
+  const typed = (calls: readonly Call[], make: (call: Call, dtype: DType) => Case[]): Case[] =>
+    calls.flatMap((call) => {
+      const dtype = dtypeOf(context, call)
+      return dtype === null ? [] : make(call, dtype)
+    })
+  return [
+    ...typed(opCalls(name), (call, dtype) => [inputsUnchanged(context, call, dtype), ...(call.inPlace ? [] : [sharing(context, call, dtype)])]), // prettier-ignore
+    ...typed(inPlaceCalls(name), (call, dtype) => [changesFirst(context, call, dtype)]),
+  ]
 }
 
 export const purity: Check = {
   name: "purity",
   about: "Operands stay as they are, recording changes no value, memory is shared by views alone, in-place changes are counted and caught.",
-  cases: (context) => synchronousNames().flatMap((name) => casesOf(context, name, dtypeOf(context, name))),
+  cases: (context) => synchronousNames().flatMap((name) => casesOf(context, name)),
 }

@@ -1,0 +1,169 @@
+// Check: memory comes back. Scopes and dispose free at once; without either the collector frees, also in long loops.
+import { DisposedError, type Storage, type View } from "@rondo/backend"
+import { type Device, manualSeed, noGrad, observers, rand, randn, scope, type Tensor, zeros } from "@rondo/core"
+import { opCalls, place, synchronousNames } from "../calls.js"
+import { hold } from "../compare.js"
+import { gradients } from "../read.js"
+import type { Case, Check, Context } from "../suite.js"
+
+const counts = (device: Device): string => {
+  const { bytes, buffers } = device.backend.memory()
+  return `${buffers} buffers of ${bytes} bytes`
+}
+
+/** Forward, backward and everything they make, inside a scope: nothing may be left, not even where the call throws. */
+function scopeCase(context: Context, name: string): Case {
+  const run = (): void => {
+    const { device } = context
+    for (const call of opCalls(name)) {
+      // No finaliser can run in between: there is no await.
+      const before = counts(device)
+      let refusal: unknown = null
+      try {
+        scope(() => {
+          const tensors = place(call, device, "float32", true)
+          gradients(call.run(tensors), tensors)
+          return null
+        })
+      } catch (error) {
+        refusal = error
+      }
+      hold(counts(device) === before, `${call.label}: got ${counts(device)} after the scope, ${before} before it (${refusal === null ? "no error" : String(refusal)})`) // prettier-ignore
+    }
+  }
+  return { id: "scope frees everything", op: name, dtype: "float32", run }
+}
+
+function disposeCase(context: Context): Case {
+  const run = (): void => {
+    const { device } = context
+    const before = counts(device)
+    const x = zeros([4, 4], { device })
+    const row = x.reshape(16)
+    x.dispose()
+    x.dispose()
+    hold(counts(device) !== before, "memory was freed while a view still shows it")
+    let error: unknown = null
+    try {
+      x.add(1)
+    } catch (caught) {
+      error = caught
+    }
+    hold(error instanceof DisposedError, `use after dispose: got ${String(error)}, expected a DisposedError`)
+    row.dispose()
+    hold(counts(device) === before, `got ${counts(device)} after dispose, ${before} before`)
+  }
+  return { id: "the last of a tensor and its views frees the memory", op: "dispose", dtype: "float32", run }
+}
+
+interface Model {
+  readonly weights: readonly Tensor[]
+  readonly x: Tensor
+}
+
+function modelOn(device: Device): Model {
+  manualSeed(3)
+  const weights = [randn([8, 16], { device }), randn([16, 4], { device })].map((w) => w.requiresGrad_())
+  return { weights, x: rand([5, 8], { device }) }
+}
+
+/** One step as a user writes it: no scope, no dispose. */
+function step({ weights, x }: Model): Tensor {
+  const loss = x.matmul(weights[0]).tanh().matmul(weights[1]).square().mean()
+  loss.backward()
+  noGrad(() => {
+    for (const w of weights) {
+      w.sub_((w.grad as Tensor).mul(0.01))
+      w.grad = null
+    }
+  })
+  return loss
+}
+
+/** Yields to other tasks, as reading a loss does. */
+const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0))
+
+/** Every storage that operations write while `body` runs: how many are still reachable after a collection. */
+class Watch {
+  private readonly refs: WeakRef<Storage>[] = []
+  private readonly known = new WeakSet<Storage>()
+  private readonly observe = (_: unknown, __: unknown, outputs: readonly View[]): void => {
+    for (const { storage } of outputs) {
+      if (this.known.has(storage)) continue
+      this.known.add(storage)
+      this.refs.push(new WeakRef(storage))
+    }
+  }
+  start(): void {
+    observers.add(this.observe)
+  }
+  stop(): void {
+    observers.delete(this.observe)
+  }
+  get made(): number {
+    return this.refs.length
+  }
+  alive(): number {
+    return this.refs.filter((ref) => ref.deref() !== undefined).length
+  }
+}
+
+/** Where memory is the collector's own, no finaliser runs and the device's counter only falls by dispose. */
+const counted = (device: Device): boolean => !device.backend.capabilities.hostMemory
+
+function loopCase(context: Context, collect: () => Promise<void>): Case {
+  const run = async (): Promise<void> => {
+    const { device } = context
+    const model = modelOn(device)
+    await collect()
+    const before = device.backend.memory().buffers
+    const watch = new Watch()
+    watch.start()
+    try {
+      for (let i = 0; i < 300; i++) {
+        const loss = step(model)
+        if (i % 25 !== 0) continue
+        await loss.item()
+        await rest()
+      }
+    } finally {
+      watch.stop()
+    }
+    await collect()
+    // A step makes about twenty buffers: a leak of one a step would show as three hundred.
+    hold(watch.made > 3000, `the loop made ${watch.made} buffers: it does not train`)
+    hold(watch.alive() <= 10, `${watch.alive()} of ${watch.made} buffers are still reachable after 300 steps`)
+    const { buffers } = device.backend.memory()
+    if (counted(device)) hold(buffers <= before + 10, `got ${buffers} buffers after 300 steps, ${before} before them`)
+  }
+  return { id: "300 steps without dispose stay flat", op: "training", dtype: "float32", run }
+}
+
+function graphCase(context: Context, collect: () => Promise<void>): Case {
+  const run = async (): Promise<void> => {
+    const { device } = context
+    const x = rand([64], { device, requiresGrad: true })
+    const watch = new Watch()
+    watch.start()
+    // In a function of its own, so that nothing but the loss stays behind on the stack.
+    const forward = (): Tensor => x.exp().tanh().mul(x).sum()
+    const loss = forward()
+    loss.backward()
+    watch.stop()
+    await collect()
+    // The loss and the gradient stay; what the steps between saved must be gone although the loss is held.
+    hold(watch.alive() <= 2, `${watch.alive()} of ${watch.made} buffers are reachable, expected the gradient and the loss`)
+    hold(loss.requiresGrad && x.grad !== null, "the loss or the gradient went away")
+  }
+  return { id: "backward frees what the graph saved", op: "backward", dtype: "float32", run }
+}
+
+export const leaksCheck: Check = {
+  name: "leaks",
+  about: "Scopes and dispose give memory back at once, also after errors; dropped tensors and passed graphs are collected.",
+  cases: (context) => [
+    ...synchronousNames().map((name) => scopeCase(context, name)),
+    disposeCase(context),
+    ...(context.collect ? [loopCase(context, context.collect), graphCase(context, context.collect)] : []),
+  ],
+}

@@ -1,0 +1,231 @@
+// Type-checks all examples in one program and runs them in one process, with the names of our packages imported for
+// them. What an example is stands in examples.ts.
+import { build, type Plugin } from "esbuild"
+import { spawn } from "node:child_process"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { basename, dirname, join, resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import ts from "typescript"
+import { agrees, type Example, freeNames, type Instrumented, instrument, nameOf } from "./examples.js"
+import type { Outcome } from "./examples-runner.js"
+
+/** An example as a module: `head` is its first line, so that its other lines keep their numbers. */
+interface Prepared {
+  readonly example: Example
+  readonly path: string
+  readonly head: string
+}
+
+/** Examples use the names of these without importing them; a name that several have is taken from the first. */
+const implied = ["rondo", "@rondo/datasets", "@rondo/conformance", "@rondo/backend", "@rondo/backend-cpu-js"]
+
+/** Import name -> source file, for every entry of every package. */
+export function entries(root: string): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const folder of readdirSync(join(root, "packages"))) {
+    const home = join(root, "packages", folder)
+    const manifest = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as Record<string, never>
+    for (const [subpath, source] of Object.entries<string>(manifest.exports))
+      if (source.endsWith(".ts")) found.set(join(manifest.name, subpath), resolve(home, source))
+  }
+  return found
+}
+
+/** One compiler for all questions about types; files are parsed once. */
+export class Checker {
+  private readonly root: string
+  private readonly options: ts.CompilerOptions
+  private readonly host: ts.CompilerHost
+  private readonly virtual = new Map<string, string>()
+  private readonly sources: Map<string, string>
+  private program: ts.Program
+
+  constructor(root: string) {
+    this.root = root
+    this.sources = entries(root)
+    const { config } = ts.readConfigFile(join(root, "tsconfig.base.json"), ts.sys.readFile)
+    const parsed = ts.convertCompilerOptionsFromJson(config.compilerOptions, root)
+    this.options = {
+      ...parsed.options,
+      noEmit: true,
+      noUnusedLocals: false, // an example may declare `const y` and stop there
+      noUnusedParameters: false,
+      verbatimModuleSyntax: false, // the imports added for an example do not tell types from values
+      paths: Object.fromEntries([...this.sources].map(([name, file]) => [name, [file]])),
+      types: ["node", "@webgpu/types"],
+      typeRoots: [join(root, "node_modules", "@types")],
+    }
+    this.host = this.makeHost()
+    this.program = ts.createProgram([...this.sources.values()], this.options, this.host)
+  }
+
+  private makeHost(): ts.CompilerHost {
+    const host = ts.createCompilerHost(this.options)
+    const parsed = new Map<string, ts.SourceFile | undefined>()
+    const { getSourceFile, fileExists, readFile } = host
+    host.getCurrentDirectory = () => this.root
+    host.fileExists = (file) => this.virtual.has(file) || fileExists(file)
+    host.readFile = (file) => this.virtual.get(file) ?? readFile(file)
+    host.getSourceFile = (file, ...rest) => {
+      const text = this.virtual.get(file)
+      if (text !== undefined) return ts.createSourceFile(file, text, ts.ScriptTarget.ES2022, true)
+      if (!parsed.has(file)) parsed.set(file, getSourceFile(file, ...rest))
+      return parsed.get(file)
+    }
+    return host
+  }
+
+  /** Names that a source file exports, types included. */
+  exportsOf(file: string): Map<string, ts.Symbol> {
+    const checker = this.program.getTypeChecker()
+    const source = this.program.getSourceFile(file)
+    const module = source && checker.getSymbolAtLocation(source)
+    return new Map((module ? checker.getExportsOfModule(module) : []).map((symbol) => [symbol.name, symbol]))
+  }
+
+  /** The declaration behind a symbol, through re-exports. */
+  declarationOf(symbol: ts.Symbol): ts.Declaration | undefined {
+    const checker = this.program.getTypeChecker()
+    const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+    return target.valueDeclaration ?? target.declarations?.[0]
+  }
+
+  /** Adds the imports that the example lacks: names of its own file first, then those of the packages. */
+  prepare(example: Example): Prepared {
+    const place = join(this.root, example.addedTo ?? example.file)
+    const path = join(dirname(place), `${basename(place)}.example-${example.line}.ts`)
+    if (example.addedTo !== null) return { example, path, head: "" }
+    const tables: [string, Set<string>][] = implied.map((name) => [
+      name,
+      new Set(this.exportsOf(this.sources.get(name) as string).keys()),
+    ])
+    if (example.file.endsWith(".ts"))
+      tables.unshift([`./${basename(place, ".ts")}.js`, new Set(this.exportsOf(place).keys())])
+    const imports = freeNames(example.code).flatMap((name) => {
+      const found = tables.find(([, names]) => names.has(name))
+      return found ? [`import { ${name} } from "${found[0]}"; `] : []
+    })
+    // The front door first, as in a program: it loads the modules in their order and gives tensors their methods.
+    return { example, path, head: `import "rondo"; ${imports.join("")}export {}` }
+  }
+
+  /** Every type error of the examples, as `file:line: message`. */
+  check(examples: readonly Example[]): string[] {
+    const prepared = examples.map((example) => this.prepare(example))
+    const shifts = new Map<string, { file: string; shift: number }>()
+    for (const { example, path, head } of prepared) {
+      const before = example.addedTo === null ? head : readFileSync(join(this.root, example.addedTo), "utf8")
+      const padding = "\n".repeat(Math.max(1, example.line - before.split("\n").length))
+      const start = (before + padding).split("\n").length
+      this.virtual.set(path, before + padding + example.code)
+      shifts.set(path, { file: example.file, shift: example.line - start })
+    }
+    const names = [...this.sources.values(), ...shifts.keys()]
+    this.program = ts.createProgram(names, this.options, this.host, this.program)
+    return [...shifts].flatMap(([path, { file, shift }]) => {
+      const source = this.program.getSourceFile(path) as ts.SourceFile
+      const found = [...this.program.getSyntacticDiagnostics(source), ...this.program.getSemanticDiagnostics(source)]
+      return found.map(({ start, messageText }) => {
+        const line = source.getLineAndCharacterOfPosition(start ?? 0).line + 1 + shift
+        return `${file}:${line}: ${ts.flattenDiagnosticMessageText(messageText, "\n  ")}`
+      })
+    })
+  }
+}
+
+/** Runs the examples that may run; every failure as `file:line: what`. `limit` is in ms, for all together. */
+export async function runExamples(checker: Checker, root: string, all: readonly Example[], limit: number) {
+  const examples = all.filter((example) => !example.noRun)
+  const ready = new Map<string, Instrumented>(examples.map((x) => [nameOf(x), instrument(x.code, x.line)]))
+  const folder = mkdtempSync(join(tmpdir(), "rondo-examples-"))
+  try {
+    const texts = new Map<string, { text: string; folder: string }>()
+    examples.forEach((example, i) => {
+      const { path, head } = checker.prepare(example)
+      const text = `${head}\n${(ready.get(nameOf(example)) as Instrumented).code}`
+      texts.set(`example-${i}`, { text, folder: dirname(path) })
+    })
+    await bundle(root, folder, texts)
+    const list = examples.map((x, i) => ({ name: nameOf(x), url: pathToFileURL(join(folder, `example-${i}.js`)).href }))
+    const { outcomes, trouble } = await start(join(folder, "examples-runner.js"), list, limit)
+    return [...outcomes.flatMap((outcome) => judge(outcome, ready.get(outcome.name) as Instrumented)), ...trouble]
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function bundle(root: string, folder: string, texts: Map<string, { text: string; folder: string }>) {
+  const sources = entries(root)
+  const virtual: Plugin = {
+    name: "examples",
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^example-\d+$/ }, ({ path }) => ({ path, namespace: "example" }))
+      onResolve({ filter: /^(rondo|@rondo\/.+)$/ }, ({ path }) => ({ path: sources.get(path) }))
+      onResolve({ filter: /^\./, namespace: "example" }, ({ path, resolveDir }) => {
+        const file = resolve(resolveDir, path)
+        return { path: existsSync(file) ? file : file.replace(/\.js$/, ".ts") }
+      })
+      onLoad({ filter: /.*/, namespace: "example" }, ({ path }) => {
+        const { text, folder: resolveDir } = texts.get(path) as { text: string; folder: string }
+        return { contents: text, loader: "ts", resolveDir }
+      })
+    },
+  }
+  await build({
+    entryPoints: [join(root, "scripts", "examples-runner.ts"), ...texts.keys()].map((path) => ({
+      in: path,
+      out: basename(path, ".ts"),
+    })),
+    outdir: folder,
+    bundle: true,
+    splitting: true, // one copy of the library for all
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    ignoreAnnotations: true, // `import "rondo"` is there for its order
+    tsconfigRaw: {},
+    plugins: [virtual],
+    logLevel: "silent",
+  })
+}
+
+function start(program: string, list: readonly { name: string; url: string }[], limit: number) {
+  return new Promise<{ outcomes: Outcome[]; trouble: string[] }>((done) => {
+    const child = spawn(process.execPath, [program, JSON.stringify(list)], { timeout: limit, killSignal: "SIGKILL" })
+    let [out, err] = ["", ""]
+    child.stdout.on("data", (chunk) => (out += chunk))
+    child.stderr.on("data", (chunk) => (err += chunk))
+    child.on("close", (code, signal) => {
+      const rows = out.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Outcome & { started?: string }) // prettier-ignore
+      const outcomes = rows.filter((row) => row.started === undefined)
+      const last = list[outcomes.length]
+      const why = signal ? `not finished after ${limit / 1000} s for all` : `ended the process with code ${code}`
+      done({ outcomes, trouble: last ? [`${last.name}: ${why}; the examples behind it did not run: ${err}`] : [] })
+    })
+  })
+}
+
+/** What of an outcome is not as promised. */
+export function judge(outcome: Outcome, { prints, shapes }: Instrumented): string[] {
+  const { name, error } = outcome
+  if (error !== null) return [`${name}: ${error}`]
+  const file = name.slice(0, name.lastIndexOf(":"))
+  const printed = prints.flatMap(({ line, text }) => {
+    const got = (outcome.prints[line] ?? []).join("\n")
+    return agrees(got, text) ? [] : [`${file}:${line}: printed ${got || "nothing"}, the comment says ${text}`]
+  })
+  const sized = shapes.flatMap(({ line, shapes: wanted }) => {
+    const got = outcome.shapes[line] ?? []
+    const fits = got.length === wanted.length && got.every((x, i) => sameShape(x, wanted[i]))
+    const text = (list: readonly unknown[]) => JSON.stringify(list)
+    return fits ? [] : [`${file}:${line}: declared ${text(got)}, the comment says ${text(wanted)}`]
+  })
+  return [...printed, ...sized]
+}
+
+type Sized = { readonly shape: readonly number[]; readonly dtype: string | null }
+const sameShape = (got: Sized | null, wanted: Sized): boolean =>
+  got !== null &&
+  JSON.stringify(got.shape) === JSON.stringify(wanted.shape) &&
+  (wanted.dtype === null || wanted.dtype === got.dtype)
