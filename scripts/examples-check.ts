@@ -1,6 +1,6 @@
 // Type-checks all examples in one program and runs them in one process, with the names of our packages imported for
 // them. What an example is stands in examples.ts.
-import { build, type Plugin } from "esbuild"
+import { build, type BuildFailure, type Plugin } from "esbuild"
 import { spawn } from "node:child_process"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -146,7 +146,8 @@ export async function runExamples(checker: Checker, root: string, all: readonly 
       const text = `${head}\n${(ready.get(nameOf(example)) as Instrumented).code}`
       texts.set(`example-${i}`, { text, folder: dirname(path) })
     })
-    await bundle(root, folder, texts)
+    const broken = await bundle(root, folder, texts).then(() => null, unbundled(examples))
+    if (broken) return broken
     const list = examples.map((x, i) => ({ name: nameOf(x), url: pathToFileURL(join(folder, `example-${i}.js`)).href }))
     const { outcomes, trouble } = await start(join(folder, "examples-runner.js"), list, limit)
     return [...outcomes.flatMap((outcome) => judge(outcome, ready.get(outcome.name) as Instrumented)), ...trouble]
@@ -154,6 +155,13 @@ export async function runExamples(checker: Checker, root: string, all: readonly 
     rmSync(folder, { recursive: true, force: true })
   }
 }
+
+/** What esbuild refuses, by the example; type-checking says it in more words. */
+const unbundled = (examples: readonly Example[]) => (error: unknown) =>
+  ((error as BuildFailure).errors ?? [{ text: String(error), location: null }]).map(({ text, location }) => {
+    const of = /^example:example-(\d+)$/.exec(location?.file ?? "")
+    return `${of ? nameOf(examples[Number(of[1])]) : (location?.file ?? "bundle")}: ${text}`
+  })
 
 async function bundle(root: string, folder: string, texts: Map<string, { text: string; folder: string }>) {
   const sources = entries(root)

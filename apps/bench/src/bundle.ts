@@ -32,4 +32,4 @@ export async function bundle(folder: string): Promise<(program: string) => strin
 }
 
 /** PyTorch's program, which needs no bundling. */
-export const torchProgram = join(here, "peers/torch.py")
+export const torchProgram = join(here, "peers/pytorch.py")

@@ -1,5 +1,6 @@
 // The command line of the benchmark: reads options, installs peers, bundles, measures, prints and writes the tables.
 import { Command } from "commander"
+import { spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { cpus, tmpdir } from "node:os"
 import { join, resolve } from "node:path"
@@ -22,7 +23,7 @@ interface Options {
   readonly wait: number
   readonly budget: number
   readonly base: string
-  readonly python: string
+  readonly python?: string
   readonly slow: boolean
   readonly name: string
   readonly out: string
@@ -66,15 +67,24 @@ function readOptions(): Options {
     .option("--wait <seconds>", "how long to wait for a free core before each process", count(0), 60)
     .option("--budget <factor>", "shorter (0.1) or longer (2) timing; below 1 for a first look only", count(0.001), 1)
     .option("--base <peer>", "whom the tables compare with", "torch")
-    .option("--python <path>", "a Python that has torch", "python3")
+    .option(
+      "--python <path>",
+      "a Python that has torch (default: the first of python3 and /usr/bin/python3 that has it)",
+    )
     .option("--slow", "also what takes half a minute a step and more", false)
     .option("--name <name>", "file name of the results, without its ending", "latest")
     .option("--out <folder>", "where results go", resultsFolder)
   return command.parse(process.argv.filter((arg, i) => !(arg === "--" && i === 2))).opts<Options>()
 }
 
+/** A version manager's python3 often hides the system's, which has the distribution's torch. */
+function pythonWithTorch(): string {
+  const has = (python: string): boolean => spawnSync(python, ["-c", "import torch"], { stdio: "ignore" }).status === 0
+  return ["python3", "/usr/bin/python3"].find(has) ?? "python3"
+}
+
 /** PyTorch's version and whether its matrix product deserves to be compared with; null without torch. */
-async function torchFacts({ python, core }: Options, env: NodeJS.ProcessEnv): Promise<object | null> {
+async function torchFacts(python: string, core: number, env: NodeJS.ProcessEnv): Promise<object | null> {
   const { stdout } = await execute([python, "-B", torchProgram, "blas"], { core, seconds: 60, env })
   const line = stdout.split("\n").find((text) => text.startsWith("{"))
   if (!line) return null
@@ -111,7 +121,8 @@ async function main(): Promise<void> {
   // A signal ends through "exit", so that a running peer is ended too.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130))
   const program = await bundle(bundles)
-  const peers = selected(peerList(program, { ...options, devices: options.device }), options.only)
+  const python = options.python ?? pythonWithTorch()
+  const peers = selected(peerList(program, { devices: options.device, slow: options.slow, python }), options.only)
   const commands = peers.map(({ command }) => command.join(" "))
   if (commands.some((text) => /(tfjs|jax|brainjs|jspytorch)\.mjs/.test(text))) installPeers(peerFolder)
   const { budget, core, rounds } = options
@@ -122,7 +133,7 @@ async function main(): Promise<void> {
     OPENBLAS_NUM_THREADS: "1",
     OMP_NUM_THREADS: "1",
   }
-  const torch = commands.some((text) => text.includes(torchProgram)) ? await torchFacts(options, env) : null
+  const torch = commands.some((text) => text.includes(torchProgram)) ? await torchFacts(python, core, env) : null
   const machine = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, pinned: canPin ? `core ${core}` : "no" }
   const date = new Date().toISOString().slice(0, 10)
   const about = { date, ...machine, node: process.version, ...torch, ...peerVersions(peerFolder), rounds, budget }

@@ -1,4 +1,4 @@
-// Which single operations are timed. A name says everything (`matmul NT 512`, `tanh 1M`): torch.py reads names only.
+// Which single operations are timed. A name says everything (`matmul NT 512`, `tanh 1M`): pytorch.py reads names only.
 
 /** One operation on float32 values between -1 and 1. */
 export interface Operation {

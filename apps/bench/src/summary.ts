@@ -106,18 +106,22 @@ function workloadTable(workload: string, own: readonly Result[], base: string): 
   const head = ["", `median ${unit}`, "min", `x ${base}`, ...(rate ? ["tokens/s"] : []), "first ms"]
   head.push(workload === "W5" ? "check" : "loss at 3", "final loss", "steps", "rounds", "spread")
   const sorted = [...own].sort((a, b) => (a.median_ms ?? Infinity) - (b.median_ms ?? Infinity))
-  const rows = sorted.map((result) => {
+  const rows = sorted.flatMap((result) => {
     const { median_ms: time } = result
-    if (time === undefined) return [result.peer, "-", ...head.slice(2).map(() => "")]
+    if (time === undefined) return []
     const cells = [result.peer, short(time * scale), short((result.min_ms ?? NaN) * scale), ratio(time, baseTime)]
     if (rate) cells.push(String(Math.round((rate / time) * 1e3)))
     cells.push(short(result.first_ms), short(workload === "W5" ? result.check : result.loss_at_3), short(result.loss))
-    return [...cells, String(result.steps ?? "-"), String(result.rounds), percent(result)]
+    return [[...cells, String(result.steps ?? "-"), String(result.rounds), percent(result)]]
   })
   const failures = sorted.flatMap(({ peer, error }) => (error ? [`- ${peer} fails: ${error}`] : []))
-  const table = markdownTable([head, ...rows], { align: ["l", ...head.slice(1).map(() => "r")] })
-  return [table, ...(failures.length > 0 ? [failures.join("\n")] : [])].join("\n\n")
+  const table = rows.length > 0 ? [aligned([head, ...rows])] : []
+  return [...table, ...(failures.length > 0 ? [failures.join("\n")] : [])].join("\n\n")
 }
+
+/** The first column is names, the others numbers. */
+const aligned = ([head, ...rows]: string[][]): string =>
+  markdownTable([head, ...rows], { align: [null, ...head.slice(1).map(() => "r")] })
 
 function operationTable(results: readonly Result[]): string | null {
   const own = operations.map((operation) => ({
@@ -136,5 +140,5 @@ function operationTable(results: readonly Result[]): string | null {
     return [[name, ...cells]]
   })
   const head = ["", ...peers.flatMap((peer) => [peer, "G/s"])]
-  return markdownTable([head, ...rows], { align: ["l", ...head.slice(1).map(() => "r")] })
+  return aligned([head, ...rows])
 }

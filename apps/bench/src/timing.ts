@@ -1,4 +1,4 @@
-// How a case is timed, the same for every library that runs in JavaScript; torch.py repeats it in Python.
+// How a case is timed, the same for every library that runs in JavaScript; pytorch.py repeats it in Python.
 
 /** What one case prints, as one line of JSON. */
 export interface Measured {

@@ -1,5 +1,5 @@
 // What everybody trains: deterministic data and initial weights, the same numbers for every library, so that losses can be
-// compared digit by digit. torch.py repeats the generator in NumPy. Imports nothing: peers load it too.
+// compared digit by digit. pytorch.py repeats the generator in NumPy. Imports nothing: peers load it too.
 
 /** Float values in row-major order, weights in PyTorch's layout [out, in]. */
 export interface Values {

@@ -54,7 +54,7 @@ const idleBytes = 64 * 2 ** 20
  * const view = { storage, dtype: "float32", shape: [2], strides: [1], offset: 0 } as const
  * const x = e.input(0, "float32")
  * backend.run({ kind: "map", exprs: [e.add(x, x)] }, [view], [view])
- * new Float32Array(backend.readSync(storage, 0, 8)) // [2, 4]
+ * console.log(new Float32Array(backend.readSync(storage, 0, 8))) // Float32Array(2) [2, 4]
  * ```
  */
 export class CpuJs implements Backend {

@@ -63,8 +63,8 @@ export function hostArray(dtype: DType, length: number): HostArray {
  *
  * @example
  * ```ts
- * promote("int32", "float32") // "float32"
- * promote("uint8", "bool") // "uint8"
+ * console.log(promote("int32", "float32")) // float32
+ * console.log(promote("uint8", "bool")) // uint8
  * ```
  */
 export function promote(a: DType, b: DType): DType {

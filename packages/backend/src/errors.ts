@@ -9,7 +9,7 @@
  * try {
  *   await device("abacus")
  * } catch (error) {
- *   if (error instanceof RondoError) console.log(error.name, error.message)
+ *   if (error instanceof RondoError) console.log(error.name) // DeviceError
  * }
  * ```
  */

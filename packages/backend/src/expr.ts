@@ -92,6 +92,7 @@ const operatorBuilders = {
  * const x = e.input(0, "float32")
  * const g = e.input(1, "float32")
  * const next = e.sub(x, e.mul(e.scalar(0, "float32"), e.tanh(g)))
+ * console.log(next.dtype) // float32
  * ```
  */
 export const e = {

@@ -97,7 +97,16 @@ export interface Target<R> {
  *
  * @example
  * ```ts
- * const js = render([e.tanh(e.input(0, "float32"))], javascript) // ["Math.tanh(a0)"]
+ * // A language in five lines: how each kind of node is written.
+ * const prefix: Target<string> = {
+ *   input: (index) => `a${index}`,
+ *   scalar: (index) => `s${index}`,
+ *   const: (value) => `${value}`,
+ *   cast: (arg, from, to) => `${to}(${arg})`,
+ *   op: (name, args) => `(${name} ${args.join(" ")})`,
+ * }
+ * const x = e.input(0, "float32")
+ * console.log(render([e.mul(e.tanh(x), e.const(2, "float32"))], prefix)) // ["(mul (tanh a0) 2)"]
  * ```
  */
 export function render<R>(expressions: readonly Expr[] | Program, target: Target<R>): R[] {

@@ -11,7 +11,8 @@ import { byOp, closeContext, type Make, openContext, runCases, type SuiteOptions
  *
  * @example
  * ```ts
- * const report = await runSuite(() => new MyBackend(), { reference: () => new CpuJs(), goldens })
+ * class MyBackend extends CpuJs {} // yours
+ * const report = await runSuite(() => new MyBackend(), { reference: () => new CpuJs(), only: ["purity"] })
  * if (report.totals.fail > 0) throw new Error(report.failures.join("\n"))
  * ```
  */

@@ -55,7 +55,8 @@ export interface GradOptions {
  * ```ts
  * const x = tensor(3, { requiresGrad: true })
  * const [dy] = grad(x.pow(3), x, { createGraph: true })
- * const [d2y] = grad(dy!, x) // 18
+ * const [d2y] = grad(dy!, x)
+ * console.log(await d2y!.item()) // 18
  * ```
  */
 export function grad(

@@ -71,7 +71,7 @@ export type TensorData = Nested | readonly TensorData[] | ArrayBufferView
  * @example
  * ```ts
  * const x = tensor([[1, 2, 3], [4, 5, 6]]) // [2, 3], float32
- * const labels = tensor([1, 0], { dtype: "int32" })
+ * const labels = tensor([1, 0], { dtype: "int32" }) // [2], int32
  * ```
  */
 export function tensor(values: TensorData, options: TensorOptions = {}): Tensor {
@@ -185,8 +185,8 @@ export const fullLike = (x: Tensor, value: number, options: TensorOptions = {}):
  *
  * @example
  * ```ts
- * arange(6) // 0 1 2 3 4 5, int32
- * arange(0, 1, 0.25) // 0 0.25 0.5 0.75, float32
+ * const whole = arange(6) // [6], int32
+ * console.log(await arange(0, 1, 0.25).tolist()) // [0, 0.25, 0.5, 0.75]
  * ```
  */
 export function arange(...args: readonly number[] | readonly [...number[], TensorOptions]): Tensor {

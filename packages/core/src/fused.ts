@@ -2,7 +2,7 @@
 // Nothing is recorded for backward: it is not for the forward pass.
 import { computeDType, type DType, e, type Expr, type MapKernel, shapeText, ShapeError, sizeOf } from "@rondo/backend"
 import { checkInPlace, commonDevice, execute } from "./apply.js"
-import { separate, stretched } from "./elementwise.js"
+import { separate, stretched } from "./place.js"
 import type { Tensor } from "./tensor.js"
 
 /**
@@ -47,8 +47,11 @@ function kernelOf(
  * @param name - What errors call the operation.
  * @example
  * ```ts
+ * const weight = tensor([1, 2], { requiresGrad: true })
+ * weight.square().sum().backward()
  * const decay: FusedExprs = ([x, g], [rate]) => [e.sub(x, e.mul(rate, g))]
- * noGrad(() => mapInto("decay", [weight], [weight, weight.grad!], decay, [0.1]))
+ * noGrad(() => mapInto("decay", [weight], [weight, weight.grad!], decay, [0.25]))
+ * console.log(await weight.tolist()) // [0.5, 1]
  * ```
  */
 export function mapInto(

@@ -28,7 +28,7 @@ export type Checked = (...inputs: never[]) => Tensor | readonly Tensor[]
  * @example
  * ```ts
  * const x = tensor([0.5, 1, 2], { dtype: "float64", requiresGrad: true })
- * await gradcheck((x: Tensor) => x.tanh().mul(x), [x]) // true
+ * console.log(await gradcheck((x: Tensor) => x.tanh().mul(x), [x])) // true
  * ```
  */
 export async function gradcheck(

@@ -193,7 +193,9 @@ function within<T>(name: string, key: keyof typeof mode, value: boolean, body: (
  *
  * @example
  * ```ts
- * const prediction = noGrad(() => model.forward(x))
+ * const model = new Linear(2, 1)
+ * const prediction = noGrad(() => model.forward(ones(3, 2)))
+ * console.log(prediction.requiresGrad) // false
  * ```
  */
 export const noGrad = <T>(body: () => T): T => within("noGrad", "record", false, body)

@@ -14,7 +14,7 @@ import {
   toFloat16,
 } from "@rondo/backend"
 import { checkDeviceDType, type Device } from "./device.js"
-import { copyOf } from "./elementwise.js"
+import { copyOf } from "./place.js"
 import { breathe } from "./lifetime.js"
 import { formatTensor, type PrintOptions } from "./print/index.js"
 import { emptyTensor, type Tensor } from "./tensor.js"

@@ -16,7 +16,10 @@ export function adopt(tensor: Tensor): void {
  *
  * @example
  * ```ts
+ * const model = new Linear(2, 1)
+ * const [x, y] = [ones(8, 2), zeros(8, 1)]
  * const loss = scope(() => mseLoss(model.forward(x), y)) // intermediates are freed, the loss stays
+ * console.log(loss.shape) // []
  * ```
  */
 export function scope<T>(body: () => T): T {

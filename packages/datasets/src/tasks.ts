@@ -81,7 +81,7 @@ export interface AddingOptions extends RandomOptions {
  *
  * @example
  * ```ts
- * const near = adding(1200, { positions: [-5, -1] }) // [1200, 100, 1] and [1200, 1]
+ * const { inputs, targets } = adding(1200, { positions: [-5, -1] }) // [1200, 100, 1] and [1200, 1]
  * ```
  */
 export function adding(count: number, options: AddingOptions = {}): Samples {

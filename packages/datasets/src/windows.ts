@@ -14,7 +14,8 @@ import type { Samples } from "./tasks.js"
  *
  * @example
  * ```ts
- * const { inputs, targets } = windows(arange(5), 3) // [[0, 1, 2], [1, 2, 3]] and [3, 4]
+ * const { inputs, targets } = windows(arange(5), 3)
+ * console.log(await inputs.tolist(), await targets.tolist()) // [[0, 1, 2], [1, 2, 3]] [3, 4]
  * ```
  */
 export function windows(series: Tensor, length: number): Samples {
@@ -50,7 +51,9 @@ export interface TimeSplit<T> {
  * @example
  * ```ts
  * const days = [{ date: "2012-01-01" }, { date: "2014-05-01" }, { date: "2015-02-03" }]
- * const { train, test } = splitByTime(days, (day) => day.date, { validationFrom: "2014-01-01", testFrom: "2015-01-01" })
+ * const marks = { validationFrom: "2014-01-01", testFrom: "2015-01-01" }
+ * const { train, test } = splitByTime(days, (day) => day.date, marks)
+ * console.log(train, test) // [{ date: "2012-01-01" }] [{ date: "2015-02-03" }]
  * ```
  */
 export function splitByTime<T, M extends string | number>(

@@ -166,7 +166,8 @@ export class Softplus extends Module {
  *
  * @example
  * ```ts
- * const p = new Softmax(-1).forward(tensor([[1, 2, 3]])) // 0.0900, 0.2447, 0.6652
+ * const p = new Softmax(-1).forward(tensor([[1, 2, 3]]))
+ * console.log(await p.print()) // tensor([[0.0900, 0.2447, 0.6652]])
  * ```
  */
 export class Softmax extends Module {

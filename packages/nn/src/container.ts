@@ -52,7 +52,8 @@ function itemAt<M extends Module>(owner: Module, items: readonly M[], index: num
  * ```ts
  * const net = new Sequential(new Linear(2, 8), new Tanh(), new Linear(8, 1))
  * const y = net.forward(ones(4, 2)) // [4, 1]
- * const named = new Sequential({ hidden: new Linear(2, 8), act: new Tanh() }) // hidden.weight, hidden.bias
+ * const named = new Sequential({ hidden: new Linear(2, 8), act: new Tanh() })
+ * console.log(Object.keys(named.stateDict())) // ["hidden.weight", "hidden.bias"]
  * ```
  */
 export class Sequential extends Container<Layer> {
@@ -96,6 +97,7 @@ export class Sequential extends Container<Layer> {
  *     return x
  *   }
  * }
+ * const y = new Deep().forward(ones(3, 4)) // [3, 4]
  * ```
  */
 export class ModuleList<M extends Module = Module> extends Container<M> {
@@ -141,7 +143,7 @@ export class ModuleList<M extends Module = Module> extends Container<M> {
  * @example
  * ```ts
  * const heads = new ModuleDict({ price: new Linear(8, 1), volume: new Linear(8, 1) })
- * const y = heads.get("price").forward(ones(8))
+ * const y = heads.get("price").forward(ones(8)) // [1]
  * ```
  */
 export class ModuleDict<M extends Module = Module> extends Container<M> {

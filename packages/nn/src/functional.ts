@@ -42,7 +42,8 @@ const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
  *
  * @example
  * ```ts
- * const loss = mseLoss(tensor([1, 2]), tensor([1, 4])) // 2
+ * const loss = mseLoss(tensor([1, 2]), tensor([1, 4]))
+ * console.log(await loss.item()) // 2
  * ```
  */
 export const mseLoss = (x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor =>
@@ -195,7 +196,8 @@ export function nllLoss(x: Tensor, target: Tensor, options: NLLOptions = {}): Te
  * @param target - Class indices (int32 or int64) in the shape of x without C, or probabilities in the shape of x.
  * @example
  * ```ts
- * const loss = crossEntropy(tensor([[2, 0], [0, 1]]), tensor([0, 1], { dtype: "int32" })) // 0.2201
+ * const loss = crossEntropy(tensor([[2, 0], [0, 1]]), tensor([0, 1], { dtype: "int32" }))
+ * console.log((await loss.item()).toFixed(4)) // 0.2201
  * ```
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
@@ -295,7 +297,8 @@ function checkProbabilities(x: Tensor): void {
  * @param target - 0 to 1, the shape of x.
  * @example
  * ```ts
- * const loss = binaryCrossEntropyWithLogits(tensor([0, 100]), tensor([1, 0])) // 50.3466
+ * const loss = binaryCrossEntropyWithLogits(tensor([0, 100]), tensor([1, 0]))
+ * console.log((await loss.item()).toFixed(4)) // 50.3466
  * ```
  */
 export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options: BCELogitsOptions = {}): Tensor {

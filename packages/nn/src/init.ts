@@ -13,6 +13,7 @@ export interface DrawOptions {
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.uniform_(layer.weight, -0.1, 0.1)
  * ```
  */
@@ -25,6 +26,7 @@ export function uniform_<T extends Tensor>(x: T, from = 0, to = 1, { generator }
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.normal_(layer.weight, 0, 0.02)
  * ```
  */
@@ -37,7 +39,9 @@ export function normal_<T extends Tensor>(x: T, mean = 0, std = 1, { generator }
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.constant_(layer.bias!, 0.5)
+ * console.log(await layer.bias!.tolist()) // [0.5, 0.5]
  * ```
  */
 export function constant_<T extends Tensor>(x: T, value: number): T {
@@ -49,6 +53,7 @@ export function constant_<T extends Tensor>(x: T, value: number): T {
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.ones_(layer.weight)
  * ```
  */
@@ -58,7 +63,9 @@ export const ones_ = <T extends Tensor>(x: T): T => constant_(x, 1)
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.zeros_(layer.bias!)
+ * console.log(await layer.bias!.tolist()) // [0, 0]
  * ```
  */
 export const zeros_ = <T extends Tensor>(x: T): T => constant_(x, 0)
@@ -67,7 +74,9 @@ export const zeros_ = <T extends Tensor>(x: T): T => constant_(x, 0)
  *
  * @example
  * ```ts
- * init.eye_(rnn.weight_hh_l0) // a recurrence that starts as the identity
+ * const cell = new RNNCell(3, 2)
+ * init.eye_(cell.weight_hh) // a recurrence that starts as the identity
+ * console.log(await cell.weight_hh.tolist()) // [[1, 0], [0, 1]]
  * ```
  */
 export function eye_<T extends Tensor>(x: T): T {
@@ -87,7 +96,7 @@ export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" 
  * @param param - For leakyRelu: the negative slope, default 0.01.
  * @example
  * ```ts
- * init.calculateGain("relu") // 1.4142
+ * console.log(init.calculateGain("relu")) // 1.4142…
  * ```
  */
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
@@ -126,6 +135,7 @@ export interface XavierOptions extends DrawOptions {
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.xavierUniform_(layer.weight, { gain: init.calculateGain("tanh") })
  * ```
  */
@@ -139,6 +149,7 @@ export function xavierUniform_<T extends Tensor>(x: T, { gain = 1, generator }: 
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.xavierNormal_(layer.weight)
  * ```
  */
@@ -168,6 +179,7 @@ function kaimingStd(name: string, x: Tensor, { a = 0, mode = "fanIn", nonlineari
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.kaimingUniform_(layer.weight, { nonlinearity: "relu" })
  * ```
  */
@@ -181,6 +193,7 @@ export function kaimingUniform_<T extends Tensor>(x: T, options: KaimingOptions 
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.kaimingNormal_(layer.weight, { mode: "fanOut", nonlinearity: "relu" })
  * ```
  */

@@ -73,7 +73,8 @@ export class Linear extends Module {
  *
  * @example
  * ```ts
- * const y = new Identity().forward(ones(2)) // the same tensor
+ * const x = ones(2)
+ * console.log(new Identity().forward(x) === x) // true
  * ```
  */
 export class Identity extends Module {

@@ -36,7 +36,8 @@ abstract class Loss extends Module {
  * @example
  * ```ts
  * const criterion = new MSELoss()
- * const loss = criterion.forward(tensor([1, 2]), tensor([1, 4])) // 2
+ * const loss = criterion.forward(tensor([1, 2]), tensor([1, 4]))
+ * console.log(await loss.item()) // 2
  * ```
  */
 export class MSELoss extends Loss {
@@ -130,7 +131,8 @@ export class NLLLoss extends Loss {
  * @example
  * ```ts
  * const criterion = new CrossEntropyLoss({ labelSmoothing: 0.1 })
- * const loss = criterion.forward(zeros(2, 4), tensor([0, 3], { dtype: "int32" })) // 1.3863
+ * const loss = criterion.forward(zeros(2, 4), tensor([0, 3], { dtype: "int32" }))
+ * console.log((await loss.item()).toFixed(4)) // 1.3863
  * ```
  */
 export class CrossEntropyLoss extends Loss {

@@ -25,7 +25,7 @@ export interface LoadOptions {
  *   }
  * }
  * const net = new Net()
- * Object.keys(net.stateDict()) // hidden.weight, hidden.bias, out.weight, out.bias
+ * console.log(Object.keys(net.stateDict())) // ["hidden.weight", "hidden.bias", "out.weight", "out.bias"]
  * ```
  */
 export abstract class Module {
@@ -218,8 +218,9 @@ export abstract class Module {
    *
    * @example
    * ```ts
-   * await net.to(gpu)
+   * const net = await new Linear(2, 1).to(await device("auto"))
    * net.to("float64")
+   * console.log(net.weight.dtype) // float64
    * ```
    */
   to(dtype: DType): this

@@ -18,6 +18,7 @@ import { type Device, empty, keep, Tensor } from "@rondo/core"
  *     return x.mul(this.factor)
  *   }
  * }
+ * console.log([...new Scale().parameters()].length) // 1
  * ```
  */
 export class Parameter extends Tensor {

@@ -81,10 +81,14 @@ abstract class AdamBase extends Optimizer<Required<AdamOptions>> {
  *
  * @example
  * ```ts
+ * const model = new Linear(2, 1)
  * const optimizer = new Adam(model.parameters(), { lr: 0.01 })
- * loss.backward()
- * optimizer.step()
- * optimizer.zeroGrad()
+ * for (let step = 0; step < 3; step++) {
+ *   const loss = mseLoss(model.forward(ones(4, 2)), zeros(4, 1))
+ *   optimizer.zeroGrad()
+ *   loss.backward()
+ *   optimizer.step()
+ * }
  * ```
  */
 export class Adam extends AdamBase {
@@ -99,7 +103,10 @@ export class Adam extends AdamBase {
  *
  * @example
  * ```ts
+ * const model = new Linear(2, 1)
  * const optimizer = new AdamW(model.parameters(), { lr: 0.01, weightDecay: 0.1 })
+ * model.forward(ones(4, 2)).sum().backward()
+ * optimizer.step()
  * ```
  */
 export class AdamW extends AdamBase {

@@ -22,9 +22,12 @@ const gradientsOf = (params: Iterable<Tensor> | Tensor): Tensor[] =>
  * @returns The norm before clipping, a tensor without dims.
  * @example
  * ```ts
- * loss.backward()
- * const norm = clipGradNorm_(model.parameters(), 1)
+ * const model = new Linear(2, 1)
+ * const optimizer = new SGD(model.parameters(), { lr: 0.1 })
+ * model.forward(ones(4, 2)).sum().backward() // gradients 4, 4 and 4
+ * const norm = clipGradNorm_(model.parameters(), 1) // between backward and step
  * optimizer.step()
+ * console.log(await norm.item()) // 6.928…
  * ```
  */
 export function clipGradNorm_(
@@ -58,7 +61,10 @@ export function clipGradNorm_(
  *
  * @example
  * ```ts
+ * const model = new Linear(2, 1)
+ * model.forward(ones(4, 2)).sum().backward()
  * clipGradValue_(model.parameters(), 0.5)
+ * console.log(await model.weight.grad!.tolist()) // [[0.5, 0.5]]
  * ```
  */
 export function clipGradValue_(params: Iterable<Tensor> | Tensor, limit: number): void {

@@ -26,8 +26,10 @@ export interface OptimizerState<O> {
  * @example
  * ```ts
  * // Groups of parameters may have options of their own, which may change while training.
+ * const [body, head] = [new Linear(4, 4), new Linear(4, 1)]
  * const optimizer = new Adam([{ params: body.parameters() }, { params: head.parameters(), lr: 0.1 }], { lr: 0.01 })
  * for (const group of optimizer.paramGroups) group.lr *= 0.5
+ * console.log(optimizer.paramGroups.map((group) => group.lr)) // [0.005, 0.05]
  * ```
  */
 export abstract class Optimizer<O extends object> {

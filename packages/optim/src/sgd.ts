@@ -37,10 +37,12 @@ const updates = variants<FusedExprs>((decays, rolls, first, nesterov, maximize) 
  *
  * @example
  * ```ts
- * const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9 })
- * loss.backward()
+ * const weight = tensor([1], { requiresGrad: true })
+ * const optimizer = new SGD([weight], { lr: 0.1, momentum: 0.9 })
+ * weight.square().sum().backward()
  * optimizer.step()
  * optimizer.zeroGrad()
+ * console.log(await weight.item()) // 0.8…
  * ```
  */
 export class SGD extends Optimizer<Required<SGDOptions>> {

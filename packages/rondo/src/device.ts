@@ -32,7 +32,8 @@ const opened = new Map<string, Promise<Device>>()
  * @example
  * ```ts
  * const dev = await device("auto")
- * console.log(dev.name, await devices())
+ * console.log(dev.name) // …
+ * for (const { name, available, reason } of await devices()) console.log(name, available ? "can be had" : reason)
  * ```
  */
 export async function device(name: string = "auto"): Promise<Device> {

@@ -82,7 +82,7 @@ const W1b = () => {
 }
 const W3 = () => {
   const d = build.W3(),
-    { B, T, V, E, H } = d,
+    { B, T, H } = d,
     at = (a, t) => Array.from({ length: B }, (_, b) => a[b * T + t])
   const gate = (p, g) => ({
     data: p.data.subarray((g * p.data.length) / 4, ((g + 1) * p.data.length) / 4),

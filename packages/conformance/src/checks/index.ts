@@ -4,6 +4,7 @@ import { backward } from "./backward.js"
 import { dtypesCheck } from "./dtypes.js"
 import { leaksCheck } from "./leaks.js"
 import { randomCheck } from "./random.js"
+import { errorsCheck } from "./errors.js"
 import { forward } from "./forward.js"
 import { firstOrder, secondOrder } from "./gradients.js"
 import { goldensCheck } from "./goldens.js"
@@ -21,6 +22,7 @@ export const checks = (): readonly Check[] => [
   layoutsCheck,
   dtypesCheck,
   purity,
+  errorsCheck,
   leaksCheck,
   randomCheck,
   goldensCheck,

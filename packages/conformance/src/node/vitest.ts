@@ -18,10 +18,11 @@ export interface DescribeOptions extends SuiteOptions {
  * Registers the whole suite for one backend. Call it at the top level of a test file.
  *
  * @example
- * ```ts
+ * ```ts no-run
  * import { CpuJs } from "@rondo/backend-cpu-js"
  * import { describeBackend } from "@rondo/conformance/vitest"
  *
+ * class MyBackend extends CpuJs {} // yours
  * describeBackend(() => new MyBackend(), { name: "mine", reference: () => new CpuJs(), deviations: [] })
  * ```
  */

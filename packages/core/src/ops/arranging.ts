@@ -11,7 +11,7 @@ import {
   ValueError,
 } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
-import { copyOf } from "../elementwise.js"
+import { copyOf } from "../place.js"
 import { upload } from "../host.js"
 import { op, readDim, readDims, readSizes, type Sizes } from "../op.js"
 import { t } from "../samples.js"
@@ -196,8 +196,8 @@ function checkBorder(
  *
  * @example
  * ```ts
- * pad(ones(2, 3), [1, 2]).shape // [2, 6]
- * pad(arange(3), [1, 1], "circular") // 2, 0, 1, 2, 0
+ * console.log(pad(ones(2, 3), [1, 2]).shape) // [2, 6]
+ * console.log(await pad(arange(3), [1, 1], "circular").tolist()) // [2, 0, 1, 2, 0]
  * ```
  */
 export const pad = op(

@@ -2,7 +2,7 @@
 import { checkDType, type DType } from "@rondo/backend"
 import { apply } from "../apply.js"
 import { checkDeviceDType } from "../device.js"
-import { copyOf } from "../elementwise.js"
+import { copyOf } from "../place.js"
 import { op } from "../op.js"
 import { t } from "../samples.js"
 import { type Tensor, windowOn } from "../tensor.js"

@@ -206,9 +206,10 @@ function checkDTypes(tensors: readonly Tensor[]): void {
  *
  * @example
  * ```ts
- * einsum("bij,bjk->bik", a, b) // batched product
- * einsum("ii", m) // trace
- * einsum("...ij->...ji", x) // transpose of the last two dims
+ * const [a, b] = [ones(4, 2, 3), ones(4, 3, 5)]
+ * console.log(einsum("bij,bjk->bik", a, b).shape) // [4, 2, 5]
+ * console.log(await einsum("ii", eye(3)).item()) // 3
+ * console.log(einsum("...ij->...ji", a).shape) // [4, 3, 2]
  * ```
  */
 export const einsum = op(

@@ -15,7 +15,7 @@ import {
   type View,
 } from "@rondo/backend"
 import { apply, applyInPlace, commonDevice, execute, type OpInfo, output } from "../apply.js"
-import { separate, stretched } from "../elementwise.js"
+import { separate, stretched } from "../place.js"
 import type { Rule } from "../graph.js"
 import { op } from "../op.js"
 import { mask, t } from "../samples.js"

@@ -1,7 +1,7 @@
 // Indexing along one dim by index tensors: gather and scatter in their PyTorch forms.
 import { shapeText, ShapeError, sizeOf, type View } from "@rondo/backend"
 import { apply, applyInPlace, commonDevice } from "../apply.js"
-import { copyOf } from "../elementwise.js"
+import { copyOf } from "../place.js"
 import type { Rule } from "../graph.js"
 import { op, readDim } from "../op.js"
 import { indices, t } from "../samples.js"

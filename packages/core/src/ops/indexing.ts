@@ -1,7 +1,7 @@
 // The full indexing call: integers, ranges, new dims, masks and index tensors together, read and written.
 import { shapeText, ShapeError, sizeOf } from "@rondo/backend"
 import { applyInPlace } from "../apply.js"
-import { copyOf } from "../elementwise.js"
+import { copyOf } from "../place.js"
 import type { Rule } from "../graph.js"
 import { op } from "../op.js"
 import { indices, mask, t } from "../samples.js"
@@ -27,10 +27,11 @@ export type { IndexItem } from "./items.js"
  *
  * @example
  * ```ts
- * x.index(0, "1:5") // x[0, 1:5]
- * x.index("...", null, -1) // x[..., None, -1]
- * x.index(s(null, null, 2), [0, 2]) // x[::2, [0, 2]]
- * x.index(x.gt(0)) // x[x > 0]
+ * const x = arange(12).reshape(3, 4)
+ * console.log(await x.index(0, "1:4").tolist()) // [1, 2, 3]
+ * console.log(x.index("...", null, -1).shape) // [3, 1]
+ * console.log(await x.index(s(null, null, 2), [0, 2]).tolist()) // [[0, 2], [8, 10]]
+ * console.log(await x.index(x.gt(8)).tolist()) // [9, 10, 11]
  * ```
  */
 export const index = op(
@@ -186,8 +187,10 @@ export const indexPut_ = op(
  *
  * @example
  * ```ts
+ * const x = tensor([[1, -2, 3], [-4, 5, 6]])
  * x.setItem_([0, "1:3"], 7) // x[0, 1:3] = 7
  * x.setItem_([x.lt(0)], 0) // x[x < 0] = 0
+ * console.log(await x.tolist()) // [[1, 7, 7], [0, 5, 6]]
  * ```
  */
 export const setItem_ = op(

@@ -14,7 +14,7 @@ import {
   ValueError,
 } from "@rondo/backend"
 import { commonDevice, execute, output } from "../apply.js"
-import { stretched } from "../elementwise.js"
+import { stretched } from "../place.js"
 import { upload } from "../host.js"
 import { Tensor } from "../tensor.js"
 import { ne } from "./logic.js"

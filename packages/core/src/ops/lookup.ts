@@ -13,7 +13,7 @@ import {
   type View,
 } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
-import { copyOf, stretched } from "../elementwise.js"
+import { copyOf, stretched } from "../place.js"
 import type { Rule } from "../graph.js"
 import type { Tensor } from "../tensor.js"
 import { atLeast1d, cropped, target, viewOf } from "./geometry.js"

@@ -10,7 +10,7 @@ import {
   ValueError,
 } from "@rondo/backend"
 import { apply, applyView, execute, output } from "../apply.js"
-import { copyOf } from "../elementwise.js"
+import { copyOf } from "../place.js"
 import { upload } from "../host.js"
 import { inferSizes, op, readDim, readDims, readSizes, type Sizes } from "../op.js"
 import { t } from "../samples.js"

@@ -14,8 +14,8 @@ export interface Slice {
  * @example
  * ```ts
  * const x = arange(6)
- * x.index(s(1, null, 2)) // elements 1, 3, 5
- * x.index(s(null, null, -1)) // reversed
+ * console.log(await x.index(s(1, null, 2)).tolist()) // [1, 3, 5]
+ * console.log(await x.index(s(null, null, -1)).tolist()) // [5, 4, 3, 2, 1, 0]
  * ```
  */
 export const s = (start?: number | null, stop?: number | null, step?: number | null): Slice => ({ start, stop, step })

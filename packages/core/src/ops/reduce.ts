@@ -13,6 +13,7 @@ import {
   sizeOf,
 } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
+import type { Rule } from "../graph.js"
 import { op, readDim, readDims } from "../op.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
@@ -69,6 +70,11 @@ function needElements(name: string, x: Tensor, dims: readonly number[]): void {
   }
 }
 
+// Made outside of the operation: closures of one function share what they capture, and the rule must not hold the operand.
+const sumRule = (shape: readonly number[], dims: readonly number[]): Rule => ([g]) => [
+  g && reshape(g, keptShape(shape, dims)).expand(shape),
+] // prettier-ignore
+
 export const sum = op(
   {
     family: "reduce",
@@ -82,7 +88,7 @@ export const sum = op(
     const dims = readDims("sum", dim, source.ndim)
     const { shape } = source
     const [out] = apply(
-      { name: "sum", keep: [], vjp: ([g]) => [g && reshape(g, keptShape(shape, dims)).expand(shape)] },
+      { name: "sum", keep: [], vjp: sumRule(shape, dims) },
       [source],
       () => [finish(reduceKept("sum", source, dims, sumDType(source.dtype)), dims, options.keepdim)],
     )

@@ -1,7 +1,7 @@
 // Running sums, products and extremes along one dim, and differences, each beside its gradient.
 import { type DType, isFloat, type ScanKernel, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
-import { copyOf } from "../elementwise.js"
+import { copyOf } from "../place.js"
 import type { Rule } from "../graph.js"
 import { op, readDim } from "../op.js"
 import { t } from "../samples.js"

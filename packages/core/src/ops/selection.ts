@@ -54,7 +54,8 @@ const nonzeroSamples = [[mask(3, 4)], [t(2, 2, 2)], [mask(0, 3)], [mask()], [mas
  *
  * @example
  * ```ts
- * const where = await nonzero(tensor([0, 3, 0, 5])) // [[1], [3]]
+ * const where = await nonzero(tensor([0, 3, 0, 5])) // [2, 1], int32
+ * console.log(await where.tolist()) // [[1], [3]]
  * ```
  */
 export const nonzero = op(
@@ -110,7 +111,9 @@ const maskedSamples = [
  *
  * @example
  * ```ts
+ * const x = tensor([3, -1, 2])
  * const positive = await maskedSelect(x, x.gt(0))
+ * console.log(await positive.tolist()) // [3, 2]
  * ```
  */
 export const maskedSelect = op(

@@ -43,7 +43,7 @@ function checkJoinable(tensors: readonly Tensor[], d: number): void {
  *
  * @example
  * ```ts
- * cat([zeros(2, 3), ones(1, 3)]).shape // [3, 3]
+ * console.log(cat([zeros(2, 3), ones(1, 3)]).shape) // [3, 3]
  * ```
  */
 export const cat = op(
@@ -155,8 +155,10 @@ function windows(
  *
  * @example
  * ```ts
+ * const sequence = randn(6, 4) // [6, 4]
  * let h = zeros(4)
- * for (const x of unbind(sequence)) h = h.add(x).tanh() // sequence [T, 4]
+ * for (const x of unbind(sequence)) h = h.add(x).tanh()
+ * console.log(h.shape) // [4]
  * ```
  */
 export const unbind = op(

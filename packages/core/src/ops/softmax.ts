@@ -12,7 +12,7 @@ import {
 } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
 import type { Device } from "../device.js"
-import { stretched } from "../elementwise.js"
+import { stretched } from "../place.js"
 import type { Rule } from "../graph.js"
 import { op, readDim } from "../op.js"
 import { t } from "../samples.js"

@@ -1,7 +1,7 @@
 // Order: sort and what follows from it (argsort, topk, kthvalue, median), and places in sorted lists.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import { commonDevice, execute, output } from "../apply.js"
-import { copyOf } from "../elementwise.js"
+import { copyOf } from "../place.js"
 import { op, readDim } from "../op.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
@@ -51,7 +51,8 @@ const sortSamples = [
  *
  * @example
  * ```ts
- * const [values, positions] = sort(tensor([3, 1, 2])) // [1, 2, 3] and [1, 2, 0]
+ * const [values, positions] = sort(tensor([3, 1, 2]))
+ * console.log(await values.tolist(), await positions.tolist()) // [1, 2, 3] [1, 2, 0]
  * ```
  */
 export const sort = op(

@@ -15,7 +15,7 @@ import type { Generator } from "./generator.js"
  * @throws ValueError when `n` is negative, NaN or fractional; DTypeError for a dtype that is not floating.
  * @example
  * ```ts
- * rand(new Generator(0), 3) // Float32Array [0.4963, 0.7682, 0.0885]
+ * console.log(rand(new Generator(0), 3)) // Float32Array(3) [0.4962…, 0.7682…, 0.0884…]
  * ```
  */
 export function rand<D extends RealDType = "float32">(
@@ -117,7 +117,7 @@ function wholeRange(dtype: DType): [bigint, bigint] {
  * @throws ValueError when `low >= high`, a bound is not whole, or the dtype cannot hold every value of the range.
  * @example
  * ```ts
- * randint(new Generator(0), 4, { high: 10 }) // Int32Array [4, 9, 3, 0]
+ * console.log(randint(new Generator(0), 4, { high: 10 })) // Int32Array(4) [4, 9, 3, 0]
  * ```
  */
 export function randint<D extends DType = "int32">(
@@ -215,7 +215,7 @@ export function randomWhole<D extends DType>(generator: Generator, n: number, dt
  * @throws ValueError when `n` is no count or exceeds 2^31.
  * @example
  * ```ts
- * randperm(new Generator(0), 4) // Int32Array [2, 0, 1, 3]
+ * console.log(randperm(new Generator(0), 4)) // Int32Array(4) [0, 1, 3, 2]
  * ```
  */
 export function randperm(generator: Generator, n: number): Int32Array {

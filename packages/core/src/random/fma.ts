@@ -13,7 +13,8 @@ const SPLIT = 134217729
  *
  * @example
  * ```ts
- * fma(0.1, 10, -1) // 5.551115123125783e-17, where 0.1 * 10 - 1 is 0
+ * console.log(fma(0.1, 10, -1)) // 5.551115123125783e-17
+ * console.log(0.1 * 10 - 1) // 0
  * ```
  */
 export function fma(a: number, b: number, c: number): number {

@@ -21,7 +21,8 @@ const circle = new Float64Array(2)
  * @example
  * ```ts
  * const generator = new Generator().manualSeed(0)
- * rand(generator, 2) // Float32Array [0.49625658988952637, 0.7682217955589294], as torch.rand(2) after torch.manual_seed(0)
+ * // As torch.rand(2) after torch.manual_seed(0):
+ * console.log(await rand(2, { generator }).tolist()) // [0.49625658988952637, 0.7682217955589294]
  * ```
  */
 export class Generator {

@@ -28,7 +28,8 @@ export interface MT19937State {
  * @example
  * ```ts
  * const bits = new MT19937(0, 5489)
- * bits.random32() // 3499211612, the first word of the published reference output
+ * // The first word of the published reference output:
+ * console.log(bits.random32()) // 3499211612
  * ```
  */
 export class MT19937 {

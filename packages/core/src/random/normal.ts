@@ -36,7 +36,8 @@ export interface NormalOptions<D extends RealDType> {
  * @throws ValueError for a negative or NaN `std`, or when `n` is no count.
  * @example
  * ```ts
- * normal(new Generator(0), 2) // Float32Array [1.5410, -0.2934], as torch.randn(2) after torch.manual_seed(0)
+ * // As torch.randn(2) after torch.manual_seed(0):
+ * console.log(normal(new Generator(0), 2)) // Float32Array(2) [1.5409…, -0.2934…]
  * ```
  */
 export function normal<D extends RealDType = "float32">(

@@ -82,10 +82,11 @@ export interface SafetensorsReader {
  * ```ts
  * import { openSafetensors, serializeSafetensors } from "@rondo/core"
  *
- * const file = new Blob([serializeSafetensors({ w: { dtype: "uint8", shape: [2], data: new Uint8Array([7, 9]) } })])
+ * // A file, a Blob or an HTTP range request would do as well: whatever can read a span of bytes.
+ * const file = serializeSafetensors({ w: { dtype: "uint8", shape: [2], data: new Uint8Array([7, 9]) } })
  * const reader = await openSafetensors({
- *   size: file.size,
- *   read: async (offset, length) => new Uint8Array(await file.slice(offset, offset + length).arrayBuffer()),
+ *   size: file.length,
+ *   read: async (offset, length) => file.slice(offset, offset + length),
  * })
  * console.log((await reader.read("w")).data) // Uint8Array(2) [ 7, 9 ]
  * ```

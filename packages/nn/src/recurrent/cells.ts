@@ -108,6 +108,7 @@ export interface RNNCellOptions extends CellOptions {
  * const cell = new RNNCell(3, 5)
  * let h = zeros(2, 5)
  * for (const x of randn(4, 2, 3).unbind(0)) h = cell.forward(x, h)
+ * console.log(h.shape) // [2, 5]
  * ```
  */
 export class RNNCell extends RecurrentCell {

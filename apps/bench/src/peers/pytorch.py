@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The process in which PyTorch is timed, on one thread: torch.py [--ftz] <workload...>, or torch.py blas.
+"""The process in which PyTorch is timed, on one thread: pytorch.py [--ftz] <workload...>, or pytorch.py blas.
 nn.RNN, nn.LSTM, nn.GRU (W1b by hand); the same data and weights as workloads.ts, timed as timing.ts does.
 --ftz: denormals flushed to zero, which PyTorch does not do by itself."""
 import json, math, os, sys, time
