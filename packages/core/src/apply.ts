@@ -80,9 +80,15 @@ export function commonDevice(op: string, operands: readonly (Operand | null)[]):
 
 /**
  * Runs an operation that is neither element-wise nor a view. `forward` computes the outputs from checked inputs;
- * `attrs` beside the inputs live in the closures of `forward` and `vjp`.
+ * `attrs` beside the inputs live in the closures of `forward` and `vjp`. What the gradient reads beside inputs 0 to 2 and the
+ * first output, `more` lists after the forward.
  */
-export function apply(op: OpInfo, inputs: readonly Tensor[], forward: (device: Device) => Tensor[]): Tensor[] {
+export function apply(
+  op: OpInfo,
+  inputs: readonly Tensor[],
+  forward: (device: Device) => Tensor[],
+  more?: () => readonly Tensor[],
+): Tensor[] {
   const device = commonDevice(op.name, inputs)
   const recording = op.vjp !== null && wantsGrad(inputs)
   // Inside, nothing is recorded: a forward may be composed of other operations.
@@ -94,7 +100,7 @@ export function apply(op: OpInfo, inputs: readonly Tensor[], forward: (device: D
   } finally {
     mode.record = before
   }
-  if (recording) recordOp(op, inputs, outputs)
+  if (recording) recordOp(op, inputs, outputs, undefined, more?.())
   return outputs
 }
 
@@ -104,8 +110,11 @@ export function recordOp(
   inputs: readonly Operand[],
   outputs: readonly Tensor[],
   params?: readonly number[],
+  more?: readonly Tensor[],
 ): void {
-  const node = makeNode(op.name, inputs, outputs, op.vjp as Rule, save(op, inputs, outputs, params))
+  const saved = save(op, inputs, outputs, params)
+  if (more) saved.keepMore(more)
+  const node = makeNode(op.name, inputs, outputs, op.vjp as Rule, saved)
   attach(node, outputs)
 }
 

@@ -110,6 +110,7 @@ export class Saved {
   readonly params: readonly number[]
   readonly shapes: readonly (readonly number[])[]
   private readonly op: string
+  /** x, y, z and out, then whatever else the operation keeps. */
   private readonly values: (Operand | null)[]
   private readonly versions: number[]
 
@@ -146,6 +147,15 @@ export class Saved {
   keepOut(out: Tensor): void {
     this.values[3] = out
     this.versions[3] = out.handle.version
+  }
+  /** Keeps further tensors, read by {@link more}. */
+  keepMore(tensors: readonly Tensor[]): void {
+    this.values.push(...tensors)
+    this.versions.push(...tensors.map(versionOf))
+  }
+  /** Number `i` of the tensors kept by {@link keepMore}. */
+  more(i: number): Tensor {
+    return this.take(4 + i) as Tensor
   }
   has(value: Tensor): boolean {
     return this.values.includes(value)

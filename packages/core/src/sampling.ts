@@ -186,6 +186,20 @@ export function normal_(x: Tensor, mean = 0, std = 1, generator: Generator = def
     memoryOrder(x),
   )
 }
+/** Fills `x` with normal numbers within [a, b]; options in PyTorch's order. */
+export function truncNormal_(
+  x: Tensor,
+  options: Omit<draws.TruncNormalOptions<RealDType>, "dtype"> = {},
+  generator: Generator = defaultGenerator(),
+): Tensor {
+  const dtype = realDType("truncNormal_", x.dtype)
+  return fillWith(
+    "truncNormal_",
+    x,
+    draws.truncNormal(generator, sizeOf(x.shape), { ...options, dtype }),
+    memoryOrder(x),
+  )
+}
 /** Fills `x` with 1 at probability `p`, else 0. */
 export function bernoulli_(x: Tensor, p = 0.5, generator: Generator = defaultGenerator()): Tensor {
   const values = draws.bernoulli(generator, sizeOf(x.shape), { p, dtype: x.dtype })
@@ -214,4 +228,11 @@ export function dropoutMask(x: Tensor, p: number, generator: Generator = default
   const shape = order ? order.map((d) => x.shape[d]) : x.shape
   const mask = upload(x.device, draws.dropoutMask(generator, sizeOf(x.shape), { p, dtype }), shape, dtype)
   return order ? mask.permute(order.map((_, d) => order.indexOf(d))) : mask
+}
+
+/** The slopes that a randomised leaky relu gives to the elements of `x` while training. Reads `x` at once. */
+export function rreluSlopes(x: Tensor, lower: number, upper: number, generator: Generator = defaultGenerator()): Tensor {
+  const dtype = realDType("rrelu", x.dtype)
+  const values = decode(dataSync(x.detach()), dtype) as ArrayLike<number>
+  return upload(x.device, draws.rreluSlopes(generator, values, { dtype, lower, upper }), x.shape, dtype)
 }

@@ -7,6 +7,7 @@ import * as arithmetic from "./arithmetic.js"
 import * as arranging from "./arranging.js"
 import * as conversion from "./conversion.js"
 import * as einsum from "./einsum.js"
+import * as embedding from "./embedding.js"
 import * as fill from "./fill.js"
 import * as gather from "./gather.js"
 import * as indexing from "./indexing.js"
@@ -14,6 +15,8 @@ import * as linalg from "./linalg.js"
 import * as logic from "./logic.js"
 import * as loss from "./loss.js"
 import * as movement from "./movement.js"
+import * as rectifiers from "./rectifiers.js"
+import * as recurrent from "./recurrent.js"
 import * as reduce from "./reduce.js"
 import * as repeating from "./repeating.js"
 import * as rows from "./rows.js"
@@ -23,6 +26,7 @@ import * as shaping from "./shaping.js"
 import * as slicing from "./slicing.js"
 import * as softmax from "./softmax.js"
 import * as sort from "./sort.js"
+import * as standardize from "./standardize.js"
 
 const modules = {
   ...activation,
@@ -30,6 +34,7 @@ const modules = {
   ...arranging,
   ...conversion,
   ...einsum,
+  ...embedding,
   ...fill,
   ...gather,
   ...indexing,
@@ -37,6 +42,8 @@ const modules = {
   ...logic,
   ...loss,
   ...movement,
+  ...rectifiers,
+  ...recurrent,
   ...reduce,
   ...repeating,
   ...rows,
@@ -46,6 +53,7 @@ const modules = {
   ...slicing,
   ...softmax,
   ...sort,
+  ...standardize,
 }
 type Modules = typeof modules
 
@@ -55,7 +63,7 @@ type MethodNames = typeof methodNames
 type MethodName<K> = K extends keyof MethodNames ? MethodNames[K] : K
 
 /** Operations whose first operand is not a tensor: no methods. Their rows say `method: false`. */
-type Free = "cat" | "stack" | "einsum" | "meshgrid" | "hstack" | "vstack" | "bucketize"
+type Free = "cat" | "stack" | "einsum" | "meshgrid" | "hstack" | "vstack" | "bucketize" | "recurrent"
 type OpNames = {
   [K in keyof Modules]: Modules[K] extends { readonly op: ElementwiseInfo | StructuredInfo } ? K : never
 }[keyof Modules]
@@ -107,6 +115,7 @@ export * from "./arithmetic.js"
 export * from "./arranging.js"
 export * from "./conversion.js"
 export * from "./einsum.js"
+export * from "./embedding.js"
 export * from "./fill.js"
 export * from "./gather.js"
 export * from "./indexing.js"
@@ -114,6 +123,8 @@ export * from "./linalg.js"
 export * from "./logic.js"
 export * from "./loss.js"
 export * from "./movement.js"
+export * from "./rectifiers.js"
+export * from "./recurrent.js"
 export * from "./reduce.js"
 export * from "./repeating.js"
 export * from "./rows.js"
@@ -123,3 +134,4 @@ export * from "./shaping.js"
 export * from "./slicing.js"
 export * from "./softmax.js"
 export * from "./sort.js"
+export * from "./standardize.js"

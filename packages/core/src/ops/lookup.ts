@@ -97,7 +97,7 @@ export const withSize = (shape: readonly number[], d: number, size: number): num
 /** Rows `index` [N] of dim `d`. */
 export function takeRows(name: string, x: Tensor, d: number, index: Tensor): Tensor {
   const { shape } = x
-  const vjp: Rule = ([g], saved) => [g && addRows("indexAdd", zerosOf(g, shape), d, saved.y, g)]
+  const vjp: Rule = ([g], saved) => [g && addedRows(shape, d, saved.y, g)]
   const rows = withSize(shape, d, index.shape[0] ?? 1)
   const [out] = apply({ name, keep: ["y"], vjp }, [x, index], () => [runGather(x, d, repeated(index, rows, d))])
   return out
@@ -106,6 +106,17 @@ export function takeRows(name: string, x: Tensor, d: number, index: Tensor): Ten
 /** Writes or adds `source`, which has the shape of the rows, to rows `index` of dim `d`; records nothing. */
 export const runRows = (into: Tensor, d: number, index: Tensor, source: Tensor, mode: ScatterMode): void =>
   runScatter(into, d, repeated(index, source.shape, d), source, mode)
+
+/** Zeros of `shape` with `source` added to rows `index` of dim `d`: the gradient of taking rows, without a copy between. */
+export function addedRows(shape: readonly number[], d: number, index: Tensor, source: Tensor): Tensor {
+  const vjp: Rule = ([g], saved) => [null, g && takeRows("indexSelect", g, d, saved.x)]
+  const [out] = apply({ name: "indexAdd", keep: ["x"], vjp }, [index, source], () => {
+    const sums = zerosOf(source, shape)
+    runRows(sums, d, index, source, "add")
+    return [sums]
+  })
+  return out
+}
 
 /** A copy of `x` with `source` added to rows `index` of dim `d`. */
 export function addRows(name: string, x: Tensor, d: number, index: Tensor, source: Tensor): Tensor {

@@ -121,7 +121,7 @@ function extremes(name: "cummax" | "cummin", operator: "max" | "min") {
     const positions = output(x.device, x.shape, "int32")
     if (x.ndim === 0) return [whole(name, x), zerosOf(positions, [])]
     // Kernels compare numbers; bools are 0 and 1.
-    const wide = x.dtype === "bool" ? copyOf(x.device, x, "uint8") : x
+    const wide = x.dtype === "bool" ? copyOf(x.device, x, "int32") : x
     const values = output(x.device, x.shape, wide.dtype)
     if (sizeOf(x.shape) > 0) execute({ kind: "scan", op: operator, dim: d }, [wide], [values, positions])
     return [pickedFrom(name, x, d, toDType(values, x.dtype), positions), positions]

@@ -26,7 +26,7 @@ export interface SortOptions {
 /** Sorted values, unrecorded, and positions. x has at least one dim. */
 function sorted(x: Tensor, d: number, descending: boolean): ValuesAndPositions {
   const positions = output(x.device, x.shape, "int32")
-  const source = x.dtype === "bool" ? copyOf(x.device, x, "uint8") : x
+  const source = x.dtype === "bool" ? copyOf(x.device, x, "int32") : x
   const values = output(x.device, x.shape, source.dtype)
   if (sizeOf(x.shape) > 0) {
     const last = x.ndim - 1

@@ -1,0 +1,122 @@
+// The recurrent kernels against the composition they stand for: values, gradients, second gradients, bad shapes.
+import type { RecurrentCell } from "@rondo/backend"
+import { ShapeError, ValueError } from "@rondo/backend"
+import { CpuJs } from "@rondo/backend-cpu-js"
+import { beforeAll, describe, expect, test } from "vitest"
+import {
+  grad,
+  gradcheck,
+  gradgradcheck,
+  linear,
+  manualSeed,
+  randn,
+  recurrent,
+  recurrentSteps,
+  stack,
+  use,
+} from "../index.js"
+import type { DType } from "@rondo/backend"
+import type { Tensor } from "../index.js"
+
+beforeAll(() => void use(new CpuJs()))
+
+const gates = { tanh: 1, relu: 1, lstm: 4, gru: 3 }
+interface Case {
+  readonly cell: RecurrentCell
+  readonly bias: boolean
+  readonly reverse: boolean
+}
+const cases: Case[] = (["tanh", "relu", "lstm", "gru"] as const).flatMap((cell) =>
+  [true, false].flatMap((bias) => [true, false].map((reverse) => ({ cell, bias, reverse }))),
+)
+
+function operands({ cell, bias }: Case, [T, B, H]: readonly number[], dtype: DType = "float64"): Tensor[] {
+  manualSeed(3)
+  const G = gates[cell]
+  const make = (...shape: number[]): Tensor => randn(shape, { dtype, requiresGrad: true })
+  const states = cell === "lstm" ? [make(B, H), make(B, H)] : [make(B, H)]
+  return [make(T, B, G * H), make(G * H, H), ...(bias ? [make(G * H)] : []), ...states]
+}
+
+function byKernel({ cell, bias, reverse }: Case) {
+  return (projected: Tensor, weight: Tensor, ...rest: Tensor[]): Tensor[] => {
+    const offset = bias ? rest[0] : null
+    return recurrent(cell, projected, weight, offset, rest.slice(bias ? 1 : 0), { reverse })
+  }
+}
+
+function byStep({ cell, bias, reverse }: Case) {
+  return (projected: Tensor, weight: Tensor, ...rest: Tensor[]): Tensor[] => {
+    const steps = projected.unbind(0)
+    let state = rest.slice(bias ? 1 : 0)
+    const outputs: Tensor[] = []
+    for (const t of reverse ? [...steps.keys()].reverse() : steps.keys()) {
+      state = recurrentSteps[cell](steps[t], linear(state[0], weight, bias ? rest[0] : null), state)
+      outputs[t] = state[0]
+    }
+    return [stack(outputs, 0), ...state]
+  }
+}
+
+const flat = (x: Tensor): number[] => [...(x.contiguous().dataSync() as Float64Array)]
+function expectClose(a: Tensor, b: Tensor, tolerance: number): void {
+  const [x, y] = [flat(a), flat(b)]
+  x.forEach((v, i) => expect(Math.abs(v - y[i])).toBeLessThanOrEqual(tolerance * (1 + Math.abs(y[i]))))
+}
+
+describe.each(cases)("$cell, bias $bias, reverse $reverse", (c) => {
+  test("equals its composition, values and gradients", () => {
+    for (const [sizes, dtype, tolerance] of [
+      [[5, 3, 4], "float64", 1e-12],
+      [[1, 1, 1], "float64", 1e-12],
+      [[7, 2, 16], "float32", 2e-5],
+    ] as const) {
+      const inputs = operands(c, sizes, dtype)
+      const run = (f: ReturnType<typeof byStep>): Tensor[] => {
+        const outputs = f(...(inputs as [Tensor, Tensor, ...Tensor[]]))
+        const loss = outputs
+          .map((y, i) =>
+            y
+              .mul(y)
+              .mul(i + 1)
+              .sum(),
+          )
+          .reduce((a, b) => a.add(b))
+        return [...outputs, ...(grad(loss, inputs) as Tensor[])]
+      }
+      const [kernel, steps] = [run(byKernel(c)), run(byStep(c))]
+      kernel.forEach((x, i) => expectClose(x, steps[i], tolerance))
+    }
+  })
+  test("holds in gradcheck and gradgradcheck", async () => {
+    const inputs = operands(c, [3, 2, 2])
+    expect(await gradcheck(byKernel(c), inputs)).toBe(true)
+    expect(await gradgradcheck(byKernel(c), inputs)).toBe(true)
+  })
+})
+
+test("a gradient of the last state alone, or of some inputs only", () => {
+  const c = { cell: "lstm", bias: true, reverse: false } as const
+  const inputs = operands(c, [4, 2, 3])
+  const [, , cell] = byKernel(c)(...(inputs as [Tensor, Tensor]))
+  const [, , cellByStep] = byStep(c)(...(inputs as [Tensor, Tensor]))
+  const [a] = grad(cell.sum(), inputs[1])
+  const [b] = grad(cellByStep.sum(), inputs[1])
+  expectClose(a as Tensor, b as Tensor, 1e-12)
+})
+
+test("an in-place change of what backward reads is caught", () => {
+  const c = { cell: "gru", bias: false, reverse: false } as const
+  const [output] = byKernel(c)(...(operands(c, [2, 1, 2]) as [Tensor, Tensor]))
+  const loss = output.sum()
+  output.detach().add_(1)
+  expect(() => loss.backward()).toThrow(/changed in place/)
+})
+
+test("shapes that do not fit", () => {
+  const make = (...shape: number[]): Tensor => randn(shape)
+  expect(() => recurrent("lstm", make(2, 1, 8), make(8, 2), null, [make(1, 2)])).toThrow(ShapeError)
+  expect(() => recurrent("tanh", make(0, 1, 2), make(2, 2), null, [make(1, 2)])).toThrow(/T > 0/)
+  expect(() => recurrent("gru", make(2, 1, 8), make(8, 2), null, [make(1, 2)])).toThrow(/needs projected \[T, B, 3 H\]/)
+  expect(() => recurrent("elman" as never, make(2, 1, 2), make(2, 2), null, [make(1, 2)])).toThrow(ValueError)
+})
