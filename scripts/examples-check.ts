@@ -146,22 +146,32 @@ export async function runExamples(checker: Checker, root: string, all: readonly 
       const text = `${head}\n${(ready.get(nameOf(example)) as Instrumented).code}`
       texts.set(`example-${i}`, { text, folder: dirname(path) })
     })
-    const broken = await bundle(root, folder, texts).then(() => null, unbundled(examples))
-    if (broken) return broken
-    const list = examples.map((x, i) => ({ name: nameOf(x), url: pathToFileURL(join(folder, `example-${i}.js`)).href }))
+    const refused = await bundle(root, folder, texts).then(() => [], refusals)
+    for (const { entry } of refused) texts.delete(entry)
+    if (refused.length > 0) await bundle(root, folder, texts)
+    const list = [...texts.keys()].map((entry) => ({
+      name: nameOf(examples[numberOf(entry)]),
+      url: pathToFileURL(join(folder, `${entry}.js`)).href,
+    }))
     const { outcomes, trouble } = await start(join(folder, "examples-runner.js"), list, limit)
-    return [...outcomes.flatMap((outcome) => judge(outcome, ready.get(outcome.name) as Instrumented)), ...trouble]
+    const unbundled = refused.map(({ entry, text }) => `${nameOf(examples[numberOf(entry)])}: ${text}`)
+    const judged = outcomes.flatMap((outcome) => judge(outcome, ready.get(outcome.name) as Instrumented))
+    return [...unbundled, ...judged, ...trouble]
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
-/** What esbuild refuses, by the example; type-checking says it in more words. */
-const unbundled = (examples: readonly Example[]) => (error: unknown) =>
-  ((error as BuildFailure).errors ?? [{ text: String(error), location: null }]).map(({ text, location }) => {
-    const of = /^example:example-(\d+)$/.exec(location?.file ?? "")
-    return `${of ? nameOf(examples[Number(of[1])]) : (location?.file ?? "bundle")}: ${text}`
+const numberOf = (entry: string) => Number(entry.replace("example-", ""))
+
+/** What esbuild refuses, by the example; anything else is thrown. */
+function refusals(error: unknown): { entry: string; text: string }[] {
+  return ((error as BuildFailure).errors ?? []).map(({ text, location }) => {
+    const entry = /^example:(example-\d+)$/.exec(location?.file ?? "")?.[1]
+    if (!entry) throw error
+    return { entry, text }
   })
+}
 
 async function bundle(root: string, folder: string, texts: Map<string, { text: string; folder: string }>) {
   const sources = entries(root)

@@ -31,7 +31,8 @@ describe("the harness", () => {
       { file: "docs/x.md", line: 4, code: "a()\nb()", noRun: false, addedTo: null },
       { file: "docs/x.md", line: 12, code: "c()", noRun: true, addedTo: null },
     ])
-    const source = "/**\n * Says.\n *\n * ```ts\n * if (a) {\n *   b()\n * }\n * ```\n */\nexport const x = `\n```ts\n`\n"
+    const source =
+      "/**\n * Says.\n *\n * ```ts\n * if (a) {\n *   b()\n * }\n * ```\n */\nexport const x = `\n```ts\n`\n"
     expect(extract("packages/x/src/x.ts", source)).toEqual([
       { file: "packages/x/src/x.ts", line: 5, code: "if (a) {\n  b()\n}", noRun: false, addedTo: null },
     ])
@@ -99,6 +100,14 @@ describe("the harness", () => {
     ])
     expect((await problemsOf("\nconst y = ones(2) // [3]")).join()).toContain('docs/x.md:3: declared [{"shape":[2]')
     expect((await problemsOf("ones(2).add(ones(3))")).join()).toMatch(/^docs\/x\.md:2: ShapeError: add/)
+  })
+
+  it("runs the others when one cannot be bundled", async () => {
+    const examples = [sample(`import { x } from "./nothing.js"\nx()`), sample("console.log(1) // 2", 20)]
+    const problems = await runExamples(checker, root, examples, 20_000)
+    expect(problems).toHaveLength(2)
+    expect(problems[0]).toContain("docs/x.md:2: ")
+    expect(problems[1]).toBe("docs/x.md:20: printed 1, the comment says 2")
   })
 
   it("notices what never ends, waiting or busy", async () => {

@@ -60,7 +60,9 @@ function example(file: string, line: number, code: readonly string[], flags: rea
   const addedTo = flags[0] === "in" && flags.length === 2 ? flags[1] : null
   const noRun = addedTo !== null || (flags[0] === "no-run" && flags.length === 1)
   if (flags.length > 0 && !noRun)
-    throw new Error(`${file}:${line}: unknown words behind \`\`\`ts: got ${flags.join(" ")}, expected no-run or in FILE`)
+    throw new Error(
+      `${file}:${line}: unknown words behind \`\`\`ts: got ${flags.join(" ")}, expected no-run or in FILE`,
+    )
   return { file, line, code: code.join("\n"), noRun, addedTo }
 }
 

@@ -28,15 +28,17 @@ async function bundle(app: string): Promise<Metafile> {
 
 /** Files that the app loads at once, and files that it may load later. */
 function chunks({ outputs }: Metafile): { now: Set<string>; later: Set<string> } {
-  const entry = Object.keys(outputs).find((file) => outputs[file].entryPoint === "app.js") as string
-  const now = new Set<string>()
-  const visit = (file: string): void => {
-    if (now.has(file)) return
-    now.add(file)
-    for (const { path, kind } of outputs[file].imports) if (kind === "import-statement") visit(path)
+  const reach = (file: string, seen: Set<string>, follow: (kind: string) => boolean): Set<string> => {
+    if (seen.has(file)) return seen
+    seen.add(file)
+    for (const { path, kind } of outputs[file].imports) if (follow(kind)) reach(path, seen, follow)
+    return seen
   }
-  visit(entry)
-  return { now, later: new Set(Object.keys(outputs).filter((file) => !now.has(file))) }
+  const entry = Object.keys(outputs).find((file) => outputs[file].entryPoint === "app.js") as string
+  const now = reach(entry, new Set(), (kind) => kind === "import-statement")
+  // esbuild also writes chunks that no kept code asks for; nobody ever loads those.
+  const all = reach(entry, new Set(), () => true)
+  return { now, later: new Set([...all].filter((file) => !now.has(file))) }
 }
 
 /** Bytes of each package in some output files. */

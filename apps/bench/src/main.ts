@@ -1,5 +1,5 @@
 // The command line of the benchmark: reads options, installs peers, bundles, measures, prints and writes the tables.
-import { Command } from "commander"
+import { Command, InvalidArgumentError } from "commander"
 import { spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { cpus, tmpdir } from "node:os"
@@ -37,14 +37,14 @@ function count(least: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
     if (text !== "" && value >= least) return value
-    throw new Error(`expected a number of at least ${least}, got ${text}`)
+    throw new InvalidArgumentError(`It must be a number of at least ${least}.`)
   }
 }
 
 function workloadList(text: string): string[] {
   const wanted = list(text)
   const unknown = wanted.find((name) => !names.includes(name))
-  if (unknown !== undefined) throw new Error(`--workloads: unknown: ${unknown}; there are ${names.join(", ")}`)
+  if (unknown !== undefined) throw new InvalidArgumentError(`There is no ${unknown}, but ${names.join(", ")}.`)
   return wanted
 }
 
@@ -156,4 +156,7 @@ async function main(): Promise<void> {
   if (runs.length > 0) console.log(`\nwritten: ${write(options, { about, results, runs })}.json and .md`)
 }
 
-await main()
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+})

@@ -1,4 +1,5 @@
 // The app behind the command line: opens the device, runs the programs one after the other, and sums up.
+import { mkdir } from "node:fs/promises"
 import { performance } from "node:perf_hooks"
 import { device, devices, RondoError, use } from "rondo"
 import { type Options, readOptions, Stop } from "./options.js"
@@ -54,6 +55,9 @@ async function runAll(options: Options, streams: Streams): Promise<number> {
 }
 
 async function openSession(options: Options, streams: Streams): Promise<Session> {
+  await mkdir(options.out, { recursive: true }).catch((error: Error) => {
+    throw new Stop(`rondo: the plots cannot be written: ${error.message}; choose another folder with --out`, 2)
+  })
   try {
     const found = await device(options.device)
     use(found)

@@ -12,6 +12,8 @@ export interface Options {
   readonly seed: number
   /** Every epoch, however slow the device. */
   readonly full: boolean
+  /** At most so many epochs of each training of 002, if given. */
+  readonly epochs?: number
   /** Folder for the plots. */
   readonly out: string
   /** Only the summary. */
@@ -34,6 +36,11 @@ function readSeed(text: string): number {
   throw new InvalidArgumentError("expected a whole number from 0 to 9007199254740991.")
 }
 
+function readEpochs(text: string): number {
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError("expected a whole number from 1 to 999999.")
+}
+
 const examples = `
 Examples:
   npm start                                    everything, on the fastest device there is
@@ -49,6 +56,7 @@ function command(output: (text: string) => void): Command {
     .option("-d, --device <name>", "auto, cuda, webgpu, wasm-simd or cpu-js", "auto")
     .addOption(new Option("-s, --seed <number>", "start of the random stream").argParser(readSeed).default(1))
     .option("--full", "every epoch, even on a slow device", false)
+    .addOption(new Option("--epochs <number>", "at most so many epochs of each training of 002").argParser(readEpochs))
     .option("-o, --out <folder>", "folder for the plots (default: apps/seeds/out)")
     .option("-q, --quiet", "print the summary only", false)
     .option("-l, --list", "list the programs and the devices, and stop", false)
@@ -76,6 +84,7 @@ export function readOptions(args: readonly string[], cwd: string): Options {
     if (!(error instanceof CommanderError)) throw error
     const text = texts.join("").trim()
     if (error.exitCode === 0) throw new Stop(text, 0)
-    throw new Stop(`${text.split("\n")[0].replace(/^error: /, "rondo: ")} See npm start -- --help.`, 2)
+    const fact = text.split("\n")[0].replace(/^error: /, "rondo: ").replace(/\.$/, "")
+    throw new Stop(`${fact}; see npm start -- --help`, 2)
   }
 }

@@ -1,5 +1,5 @@
 // Line plots: as SVG files, drawn without a browser, and as text for the terminal.
-import { mkdir, writeFile } from "node:fs/promises"
+import { writeFile } from "node:fs/promises"
 import { basename, join } from "node:path"
 import * as asciichart from "asciichart"
 import { init as makeChart } from "echarts"
@@ -21,6 +21,8 @@ export interface Plot {
   readonly lines: readonly Line[]
   /** Powers of ten on the y axis; needs positive numbers. */
   readonly log?: boolean
+  /** Where the y axis ends; what lies above is cut off. */
+  readonly top?: number
   /** Dates on the x axis. */
   readonly dates?: boolean
 }
@@ -44,7 +46,7 @@ function svg(plot: Plot): string {
     color: palette,
     textStyle: { fontFamily: font },
     title: { text: plot.title, left: 16, top: 10, textStyle: { fontSize: 16, fontWeight: "bold", color: "#222" } },
-    legend: { top: 40, left: 64, icon: "roundRect", itemHeight: 4, itemWidth: 22, textStyle: { fontSize: 12 } },
+    legend: { top: 40, left: 64, icon: "roundRect", itemHeight: 4, itemWidth: 22, itemGap: 28, textStyle: { fontSize: 12 } },
     grid: { left: 72, right: 28, top: 84, bottom: 56 },
     xAxis: {
       type: plot.dates ? "time" : "value",
@@ -56,6 +58,7 @@ function svg(plot: Plot): string {
     yAxis: {
       type: plot.log ? "log" : "value",
       scale: true,
+      max: plot.top,
       ...axisName(plot.y, 50),
       axisLabel: { formatter: plot.log ? exponent : undefined },
       splitLine: { lineStyle: { color: "#e4e4e4" } },
@@ -77,7 +80,6 @@ const exponent = (value: number): string => (value >= 0.01 && value <= 1000 ? St
 
 /** Writes a plot as SVG into the session's folder; notes it for the summary. */
 export async function savePlot(session: Session, plot: Plot): Promise<void> {
-  await mkdir(session.out, { recursive: true })
   const lines = plot.log
     ? plot.lines.map((line) => ({ ...line, points: line.points.filter(([, y]) => y > 0 && Number.isFinite(y)) }))
     : plot.lines

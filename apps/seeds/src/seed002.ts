@@ -9,7 +9,7 @@ import { indented } from "./text.js"
 import { compare, type Curve, type Plan, train } from "./training.js"
 
 /** Epochs of the length-100 tasks on a device that is too slow for all of them. */
-const shortened = { addingNear: 4, addingFar: 101 }
+const shortened = { addingNear: 6, addingFar: 101 }
 
 const reference = expected["002"] as unknown as Record<string, Reference>
 
@@ -75,7 +75,7 @@ export async function seed002(session: Session): Promise<void> {
   const ramp = new SteppedRNN(1, 5, 1)
   const test = ramps(200)
   await session.section("scaled ramp, by hand", () => {
-    const plan = { name: "scaled ramp", model: ramp, data, test, epochs: 500, run: 500, reference: reference.ramp }
+    const plan = { name: "scaled ramp", model: ramp, data, test, epochs: 500, run: session.epochsOf(500), reference: reference.ramp }
     return study(session, plan, "ramp.svg")
   })
 
@@ -83,11 +83,11 @@ export async function seed002(session: Session): Promise<void> {
   const byHand = new SteppedRNN(2, 10, 2)
   const byLayer = new LastStateRNN(2, 10, 2)
   await session.section("2-D trajectories, by hand", () => {
-    const plan = { name: "trajectories by hand", model: byHand, ...tracks, epochs: 1000, run: 1000, reference: reference.trajectoriesByHand } // prettier-ignore
+    const plan = { name: "trajectories by hand", model: byHand, ...tracks, epochs: 1000, run: session.epochsOf(1000), reference: reference.trajectoriesByHand } // prettier-ignore
     return study(session, plan, "trajectories-by-hand.svg")
   })
   await session.section("2-D trajectories, RNN layer", () => {
-    const plan = { name: "trajectories by RNN", model: byLayer, ...tracks, epochs: 1000, run: 1000, reference: reference.trajectoriesByLayer } // prettier-ignore
+    const plan = { name: "trajectories by RNN", model: byLayer, ...tracks, epochs: 1000, run: session.epochsOf(1000), reference: reference.trajectoriesByLayer } // prettier-ignore
     return study(session, plan, "trajectories-by-layer.svg")
   })
 
@@ -97,7 +97,7 @@ export async function seed002(session: Session): Promise<void> {
   ] as const) {
     const samples = splitAt(adding(1200, { positions: [position, -1] }), 1000)
     const model = new LastStateRNN(1, neurons, 1)
-    const run = session.everyEpoch ? epochs : shortened[key]
+    const run = session.epochsOf(epochs, shortened[key])
     await session.section(`adding [${position}] + [-1], length 100`, () => {
       if (run < epochs) session.print(`   Shortened on ${session.device.name}: ${run} of ${epochs} epochs; --full runs all.`) // prettier-ignore
       const plan = { name: `adding [${position}] + [-1]`, model, ...samples, epochs, run, reference: reference[key] }

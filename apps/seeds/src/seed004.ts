@@ -62,10 +62,7 @@ async function carrying(session: Session, x: Tensor): Promise<Outcome> {
   const [first, kept] = model.forward(x)
   const [second] = model.forward(x)
   const again = model.rnn.forward(x.select(0, 0), kept)
-  const carried = relativeDifference(
-    (await second[0].data()) as Float32Array,
-    (await again.data()) as Float32Array,
-  )
+  const carried = relativeDifference((await second[0].data()) as Float32Array, (await again.data()) as Float32Array)
   const outcome = await judge(session, "clean", [...first, ...second])
   session.print(`   The second call starts from the first call's last state: difference ${tiny(carried)}`)
   return carried === 0 ? outcome : { ...outcome, result: "the state was not carried", ok: false }

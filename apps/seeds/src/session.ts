@@ -32,6 +32,8 @@ export interface SessionOptions {
   readonly device: Device
   readonly seed: number
   readonly full: boolean
+  /** At most so many epochs of each training. */
+  readonly epochs?: number
   readonly quiet: boolean
   /** Folder for plots. */
   readonly out: string
@@ -68,6 +70,10 @@ export class Session {
   /** True if the length-100 tasks run every epoch: asked for, or on any device but the plain one. */
   get everyEpoch(): boolean {
     return this.#options.full || this.device.name !== "cpu-js"
+  }
+  /** Epochs to run of `epochs`; of `slow`, where that is what a slow device can do in the time. */
+  epochsOf(epochs: number, slow = epochs): number {
+    return Math.min(this.everyEpoch ? epochs : slow, this.#options.epochs ?? Infinity)
   }
   /** Columns to fill. */
   get columns(): number {

@@ -1,22 +1,45 @@
 // Notebook 001: a training run whose gradients explode, and the same run with clipped gradients and with truncated ones.
-import { clipGradNorm_, init, Linear, manualSeed, Module, mseLoss, randn, RNN, SGD, type Tensor, zeros } from "rondo"
+import {
+  arange,
+  clipGradNorm_,
+  eye,
+  Linear,
+  manualSeed,
+  Module,
+  mseLoss,
+  noGrad,
+  randn,
+  RNN,
+  SGD,
+  type Tensor,
+} from "rondo"
 import { savePlot } from "./plots.js"
 import type { Outcome, Session } from "./session.js"
 import { columns, short } from "./text.js"
 
 const [batch, time, hidden, updates] = [8, 80, 32, 60]
-const gain = 2.5
+const gain = 1.6
 const largestNorm = 1
 const chunk = 5
-const rate = 0.02
+const rate = 0.1
 
-/** A recurrent layer whose recurrent weights are far too large: gain times what keeps the norm of a random product. */
+/** A random orthogonal matrix: a product of reflections, each I - 2 v v' / v'v. */
+function randomOrthogonal(size: number, reflections = size): Tensor {
+  let q = eye(size)
+  for (let i = 0; i < reflections; i++) {
+    const v = randn(size, 1)
+    q = q.sub(v.matmul(v.t().matmul(q)).mul(2).div(v.square().sum()))
+  }
+  return q
+}
+
+/** A recurrent layer whose recurrent weights stretch every state: gain times an orthogonal matrix. */
 class Explosive extends Module {
   rnn = new RNN(1, hidden, { batchFirst: true })
   out = new Linear(hidden, 1)
   constructor() {
     super()
-    init.normal_(this.rnn.weight_hh_l0, 0, gain / Math.sqrt(hidden))
+    noGrad(() => this.rnn.weight_hh_l0.copy_(randomOrthogonal(hidden).mul(gain)))
   }
   /** x `[B, T, 1]`: predictions `[B, T, 1]` and the last state. */
   forward(x: Tensor, state: Tensor | null = null): [Tensor, Tensor] {
@@ -32,14 +55,15 @@ interface Run {
   readonly norms: number[]
 }
 
-/** Sine waves of random phase; the next value is asked for at every step. */
+/** Sine waves of random phase, 0.3 a step; the next value is asked for at every step. `[B, T, 1]` each. */
 function waves(): { x: Tensor; y: Tensor } {
   const phases = randn(batch, 1, 1)
-  const at = (shift: number) =>
-    phases.add(zeros(1, time, 1)).add(steps().add(shift * 0.3)).sin() // prettier-ignore
-  return { x: at(0), y: at(1) }
+  const steps = arange(1, time + 1)
+    .reshape(1, time, 1)
+    .mul(0.3)
+  const angles = phases.add(steps)
+  return { x: angles.sin(), y: angles.add(0.3).sin() }
 }
-const steps = (): Tensor => zeros(1, time, 1).add(0.3).cumsum(1)
 
 /** Loss of one pass with the graph it must be differentiated through: whole, or cut every few steps. */
 function passLoss(model: Explosive, x: Tensor, y: Tensor, treatment: Treatment): Tensor {
@@ -76,7 +100,11 @@ async function train(session: Session, treatment: Treatment): Promise<Run> {
 
 /** Trains three times from the same start. */
 export async function taming(session: Session): Promise<Outcome> {
-  const names = { nothing: "as it is", clipping: `norm clipped to ${largestNorm}`, truncation: `cut every ${chunk} steps` }
+  const names = {
+    nothing: "as it is",
+    clipping: `norm clipped to ${largestNorm}`,
+    truncation: `cut every ${chunk} steps`,
+  }
   const rows = [["gradients", "largest norm", "first loss", "worst loss", "last loss"]]
   const runs = {} as Record<Treatment, Run>
   for (const [treatment, name] of Object.entries(names) as [Treatment, string][]) {
@@ -95,6 +123,7 @@ export async function taming(session: Session): Promise<Outcome> {
       points: runs[key as Treatment].losses.map((loss, i) => [i, loss]),
     })),
     log: true,
+    top: 1e4,
   })
   const last = (treatment: Treatment) => runs[treatment].losses.at(-1)!
   const start = runs.nothing.losses[0]

@@ -15,6 +15,7 @@ import {
 import { runGather, runScatter } from "./gather.js"
 import { runMap } from "./map.js"
 import { runMatmul } from "./matmul.js"
+import { runRecurrent, runRecurrentBackward } from "./recurrent.js"
 import { runReduce } from "./reduce.js"
 import { runScan } from "./scan.js"
 import { runSort } from "./sort.js"
@@ -184,6 +185,10 @@ export class CpuJs implements Backend {
         return runScan(kernel, inputs[0], outputs)
       case "sort":
         return runSort(kernel, inputs[0], outputs)
+      case "recurrent":
+        return runRecurrent(kernel, inputs, outputs)
+      case "recurrentBackward":
+        return runRecurrentBackward(kernel, inputs, outputs)
       default:
         return kernel satisfies never
     }

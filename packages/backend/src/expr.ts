@@ -61,12 +61,15 @@ function unary(op: UnaryOperator): (x: Expr) => Expr {
   }
 }
 
+const notOfBool: readonly BinaryOperator[] = ["div", "mod", "pow", "shl", "shr"]
+
 function binary(op: BinaryOperator): (x: Expr, y: Expr) => Expr {
   const compares = (comparison as readonly string[]).includes(op)
   const bits = (bitwise as readonly string[]).includes(op)
   return (x, y) => {
     if (x.dtype !== y.dtype) fail(op, `operands differ in dtype: ${x.dtype} and ${y.dtype}`)
     if (bits && category(x.dtype) === "float") fail(op, `needs bool or integer operands, got ${x.dtype}`)
+    if (x.dtype === "bool" && notOfBool.includes(op)) fail(op, "is not defined for bool")
     if (op === "atan2" && !isFloat(x.dtype)) fail(op, `needs float operands, got ${x.dtype}`)
     return { kind: "op", op, args: [x, y], dtype: compares ? "bool" : x.dtype }
   }

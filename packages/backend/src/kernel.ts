@@ -1,6 +1,7 @@
 // The kernels: the whole list of what a backend must be able to run, as plain data. Nothing here runs anything.
 import { computeDType, type DType } from "./dtype.js"
 import { e, type Expr } from "./expr.js"
+import type { RecurrentCell } from "./recurrent.js"
 import { program } from "./render.js"
 
 /** Evaluates one expression an output for every element. All inputs and outputs have one shape (stride 0 broadcasts). */
@@ -69,8 +70,43 @@ export interface SortKernel {
   readonly descending: boolean
 }
 
+/**
+ * A whole layer over a whole sequence, in one direction. Inputs: projected [T, B, G H] (x W_ih^T + b_ih), weight W_hh [G H, H],
+ * bias b_hh [G H] if `bias`, then h [B, H] and, for LSTM, c [B, H]. Outputs: output [T, B, H]; for LSTM the cells
+ * [T, B, H]; and with `save`, where the cell saves anything, that as [T, B, S H]. `reverse` runs from the last time to the
+ * first; output t then belongs to time t all the same. Its meaning is the step by step composition of `recurrentCells`.
+ */
+export interface RecurrentKernel {
+  readonly kind: "recurrent"
+  readonly cell: RecurrentCell
+  readonly bias: boolean
+  readonly reverse: boolean
+  readonly save: boolean
+}
+
+/**
+ * The gradients of {@link RecurrentKernel}. Inputs: the gradients of output [T, B, H], of the last h [B, H] and, for LSTM, of the
+ * last c [B, H] (any of them may be one zero with strides 0); weight [G H, H]; output; h; for LSTM cells and c; then what was
+ * saved. Outputs: gradient of projected [T, B, G H]; for GRU that of the hidden gates [T, B, G H] (for the others they
+ * are equal); of h; for LSTM of c. Weight gradients are products of these with the states, which the caller forms once.
+ */
+export interface RecurrentBackwardKernel {
+  readonly kind: "recurrentBackward"
+  readonly cell: RecurrentCell
+  readonly reverse: boolean
+}
+
 /** Everything that can be run. The value itself is the key of whatever a backend compiles from it. */
-export type Kernel = MapKernel | ReduceKernel | MatmulKernel | GatherKernel | ScatterKernel | ScanKernel | SortKernel
+export type Kernel =
+  | MapKernel
+  | ReduceKernel
+  | MatmulKernel
+  | GatherKernel
+  | ScatterKernel
+  | ScanKernel
+  | SortKernel
+  | RecurrentKernel
+  | RecurrentBackwardKernel
 
 export const kernelKinds = [
   "map",
@@ -80,6 +116,8 @@ export const kernelKinds = [
   "scatter",
   "scan",
   "sort",
+  "recurrent",
+  "recurrentBackward",
 ] as const satisfies Kernel["kind"][]
 
 const keys = new WeakMap<Kernel, string>()
@@ -107,6 +145,10 @@ function makeKey(kernel: Kernel): string {
       return `scan ${kernel.op} ${kernel.dim} ${kernel.reverse ? "reverse" : ""}`
     case "sort":
       return `sort ${kernel.descending ? "descending" : ""}`
+    case "recurrent":
+      return `recurrent ${kernel.cell}${kernel.bias ? " bias" : ""}${kernel.reverse ? " reverse" : ""}${kernel.save ? " save" : ""}`
+    case "recurrentBackward":
+      return `recurrentBackward ${kernel.cell}${kernel.reverse ? " reverse" : ""}`
     default:
       return kernel satisfies never
   }

@@ -24,11 +24,11 @@ UNARY = {
     "trunc": (torch.trunc, -3, 3, []), "frac": (torch.frac, -3, 3, []), "sigmoid": (torch.sigmoid, -2, 2, [40.0, -40.0]),
     "logSigmoid": (F.logsigmoid, -2, 2, [50.0, -50.0]), "logit": (torch.logit, 0.1, 0.9, []),
     "relu": (torch.relu, -2, 2, [0.0]), "relu6": (F.relu6, -2, 8, [0.0, 6.0]), "hardtanh": (F.hardtanh, -2, 2, [1.0, -1.0]),
-    "hardsigmoid": (F.hardsigmoid, -4, 4, [3.0, -3.0]), "hardswish": (F.hardswish, -4, 4, []), "mish": (F.mish, -2, 2, []),
-    "softsign": (F.softsign, -2, 2, []), "selu": (F.selu, -2, 2, [0.0]), "erf": (torch.erf, -2, 2, []),
+    "hardsigmoid": (lambda x: F.relu6((x if x.is_floating_point() else x.float()) + 3) / 6, -4, 4, [3.0, -3.0]), "hardswish": (F.hardswish, -4, 4, []), "mish": (F.mish, -2, 2, []),
+    "softsign": (lambda x: F.softsign(x if x.is_floating_point() else x.float()), -2, 2, []), "selu": (F.selu, -2, 2, [0.0]), "erf": (torch.erf, -2, 2, []),
     "erfc": (torch.erfc, -2, 2, []), "gelu": (F.gelu, -2, 2, []), "silu": (F.silu, -2, 2, []),
     "leakyRelu": (F.leaky_relu, -2, 2, [0.0]), "elu": (F.elu, -2, 2, [0.0]), "celu": (F.celu, -2, 2, [0.0]),
-    "softplus": (F.softplus, -2, 2, [25.0, -25.0]), "isnan": (torch.isnan, -2, 2, None), "isinf": (torch.isinf, -2, 2, None),
+    "geluTanh": (lambda x: F.gelu(x, approximate="tanh"), -2, 2, []), "softplus": (F.softplus, -2, 2, [25.0, -25.0]), "isnan": (torch.isnan, -2, 2, None), "isinf": (torch.isinf, -2, 2, None),
     "isfinite": (torch.isfinite, -2, 2, None), "logicalNot": (torch.logical_not, -2, 2, None), "nanToNum": (torch.nan_to_num, -2, 2, []),
     "deg2rad": (torch.deg2rad, -90, 90, []), "rad2deg": (torch.rad2deg, -2, 2, []), "sinc": (torch.sinc, -2, 2, []),
     "positive": (torch.positive, -2, 2, []), "signbit": (torch.signbit, -2, 2, None), "tanhshrink": (F.tanhshrink, -2, 2, []),
@@ -50,6 +50,7 @@ BINARY = {
     "huberError": (lambda x, y: F.huber_loss(x, y, reduction="none"), (-2, 2), (-2, 2)),
     "smoothL1Error": (lambda x, y: F.smooth_l1_loss(x, y, reduction="none"), (-2, 2), (-2, 2)),
     "fmax": (torch.fmax, (-2, 2), (-2, 2)), "fmin": (torch.fmin, (-2, 2), (-2, 2)), "copysign": (torch.copysign, (-2, 2), (-2, 2)),
+    "leakyBy": (lambda x, w: torch.where(x > 0, x, x * w), (-2, 2), (-2, 2)),
     "xlogy": (torch.xlogy, (-2, 2), (0.5, 2)), "logaddexp2": (torch.logaddexp2, (-2, 2), (-2, 2)), "nextafter": (torch.nextafter, (-2, 2), (-2, 2)),
     "trueDivide": (torch.true_divide, (-2, 2), (0.5, 2)), "heaviside": (torch.heaviside, (-2, 2), (-2, 2)),
 }  # fmt: skip
@@ -73,13 +74,15 @@ def unary(r, known):
         grad = points is not None
         for shape in ((2, 3), (), (0, 2), (7,)):
             r.call(name, [t(*shape, lo=lo, hi=hi)], f, grad=grad)
-        values = SPECIAL if name != "nanToNum" else [NAN, INF, -INF, 1.0]
+        # 1.13's softshrink turns NaN into 0; later versions, and Rondo, hand it on.
+        values = [NAN, INF, -INF, 1.0] if name == "nanToNum" else SPECIAL[1:] if name == "softshrink" else SPECIAL
         r.call(name, [v(values)], f, grad=False, label="special", dtypes=("float32",) if name == "nanToNum" else ("float32", "float64"))
         if points:
             r.call(name, [v(points)], f, label="by definition")
         for dtype, values in LISTS.items():
-            if (name, dtype) == ("square", "bool"):
-                continue  # PyTorch's square is pow(x, 2), an integer; Rondo's is x times x, a bool
+            if (name, dtype) in (("square", "bool"), ("softsign", "uint8")):
+                # PyTorch's square is pow(x, 2), an integer; Rondo's is x times x, a bool. PyTorch adds 1 to 255 in uint8.
+                continue
             attempt(r, name, [whole(values, dtype)], f, grad=False, dtypes=(dtype,), label="whole")
     for dtype, values in LISTS.items():
         r.call("bitwiseNot", [whole(values, dtype)], torch.bitwise_not, dtypes=(dtype,))
@@ -132,6 +135,15 @@ def options(r):
         r.call(name, [whole([1, 2, 3], "int32"), whole([4, 5, 6], "int32"), {"alpha": 2}], lambda x, y, o, f=f: f(x, y, alpha=2), dtypes=("int32",))
     r.call("leakyRelu", [t(2, 3), {"negativeSlope": 0.3}], lambda x, o: F.leaky_relu(x, 0.3))
     r.call("elu", [t(2, 3), {"alpha": 1.7}], lambda x, o: F.elu(x, 1.7))
+    r.call("celu", [t(2, 3), {"alpha": 1.7}], lambda x, o: torch.where(x > 0, x, 1.7 * torch.expm1(x / 1.7)))  # its own rounds 1 / alpha to float32
+    r.call("hardtanh", [t(2, 3), {"min": -0.3, "max": 1.2}], lambda x, o: F.hardtanh(x, -0.3, 1.2))
+    r.call("softshrink", [t(2, 3), {"lambda": 0.9}], lambda x, o: F.softshrink(x, 0.9))
+    r.call("hardshrink", [t(2, 3), {"lambda": 0.9}], lambda x, o: F.hardshrink(x, 0.9))
+    for name, f in (("softshrink", F.softshrink), ("hardshrink", F.hardshrink)):
+        r.call(name, [v([0.5, -0.5, 0.0])], f, label="borders")
+    r.call("threshold", [t(2, 3), {"threshold": 0.1, "value": -3}], lambda x, o: F.threshold(x, 0.1, -3))
+    r.call("threshold", [v([0.1, 0.0, NAN, INF]), {"threshold": 0.0, "value": 2}], lambda x, o: F.threshold(x, 0, 2), label="borders")
+    r.call("hardswish", [v([3.0, -3.0])], F.hardswish, label="borders")
     r.call("softplus", [t(2, 3), {"beta": 2.5, "threshold": 3}], lambda x, o: F.softplus(x, 2.5, 3))
     limits = [({"min": -0.5}, {"min": -0.5}), ({"max": 0.5}, {"max": 0.5}), ({"min": -0.5, "max": 0.75}, {"min": -0.5, "max": 0.75}), ({"min": 1.0, "max": -1.0}, {"min": 1.0, "max": -1.0})]
     for own, theirs in limits:

@@ -1,5 +1,6 @@
 """Golden calls of indexing and order: gather to setItem_, masks, sort, topk. Items are written as Rondo writes them."""
 import torch
+import torch.nn.functional as F
 
 from golden_calls import const, idx, index, mask, t, v, whole
 
@@ -36,6 +37,10 @@ def lookups(r):
     r.call("indexFill", [t(2, 4), -1, idx(4, 3), t()], lambda x, d, i, s: torch.index_fill(x, d, i, s))
     for name, args in (("indexAdd_", [t(4, 3), 0, idx(4, 6), t(6, 3)]), ("indexCopy_", [t(4, 3), 0, index([2, 0]), t(2, 3)]), ("indexFill_", [t(4, 3), 0, idx(4, 2), 1.5])):
         r.call(name, args, lambda x, *a, n={"indexAdd_": "index_add_", "indexCopy_": "index_copy_", "indexFill_": "index_fill_"}[name]: getattr(x, n)(*a), in_place=True)
+    for args in ([t(4, 3), idx(4, 2, 5)], [t(4, 3), idx(4)], [t(4, 3), idx(4, 0)]):
+        r.call("embedding", args, lambda w, i: F.embedding(i, w))
+    r.call("embedding", [t(4, 3), index([[1, 2, 1], [0, 3, 1]]), {"paddingIdx": -3}], lambda w, i, o: F.embedding(i, w, -3))
+    r.call("embedding", [t(4, 3), index([3, 2, 1, 1, 0, 3, 1]), {"scaleGradByFreq": True, "paddingIdx": 3}], lambda w, i, o: F.embedding(i, w, 3, scale_grad_by_freq=True))
     r.call("take", [t(3, 4), idx(12, 2, 3)], torch.take)
     r.call("take", [t(3, 4), index([-1, 0, -12, 5])], torch.take, label="negative")
     for args in ([t(3, 4), idx(4, 3, 2), 1], [t(3, 1), idx(3, 2, 4), 0], [t(3, 4), idx(12, 5)]):

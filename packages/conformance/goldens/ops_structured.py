@@ -84,6 +84,15 @@ def moments(r):
         r.call("norm", [v([[0.0, 0.0], [3.0, -4.0], [0.0, 1.0]]), p, 1], norm, label=f"zeros p={p}")
 
 
+def standardised(r):
+    for shape, dims, eps in (((2, 3), 1, 1e-5), ((3, 2, 4), [0, 2], 0.1), ((2, 3), None, 1e-5), ((5, 7), 0, 1e-3)):
+        def f(x, *o, d=dims, eps=eps):
+            over = list(range(x.ndim)) if d is None else d
+            return (x - x.mean(over, keepdim=True)) / (x.var(over, unbiased=False, keepdim=True) + eps).sqrt()
+        r.call("standardize", [t(*shape)] if dims is None else [t(*shape), dims, {"eps": eps}], f)
+    r.call("standardize", [t(2, 3, 4), [1, 2]], lambda x, d: F.layer_norm(x, (3, 4)))
+
+
 def scans(r):
     for name, f in (("cumsum", torch.cumsum), ("cumprod", torch.cumprod), ("cummax", torch.cummax), ("cummin", torch.cummin), ("logcumsumexp", torch.logcumsumexp)):
         for args in ([t(2, 3), 1], [t(4, 2), 0], [t(2, 3, 2), -2], [t(0, 3), 0]):
@@ -211,15 +220,36 @@ def products(r):
         x, a, b = (t(*s) for s in shapes)
         r.call(name, [x, a, b], f)
         r.call(name, [x, a, b, {"beta": 0.5, "alpha": -2}], lambda x, a, b, o, f=f: f(x, a, b, **o))
-        r.call(name, [v(NAN), a, b, {"beta": 0}] if name == "addmm" else [x, a, b, {"beta": 0}], lambda x, a, b, o, f=f: f(x, a, b, **o), grad=False)
+        if name != "baddbmm":  # 1.13's reads uninitialised memory at beta 0
+            r.call(name, [v(NAN), a, b, {"beta": 0}], lambda x, a, b, o, f=f: f(x, a, b, **o), grad=False, label="beta 0")
     for args in ([t(2, 3), t(4, 3), t(4)], [t(2, 5, 3), t(4, 3)], [t(3), t(4, 3), t(4)], [t(0, 3), t(4, 3), t(4)]):
         r.call("linear", args, F.linear)
     for equation, *shapes in (("ij,jk->ik", (2, 3), (3, 4)), ("bij,bjk", (2, 2, 3), (2, 3, 2)), ("ii", (3, 3)), ("iij->ji", (2, 2, 3)), ("i,j->ij", (2,), (3,)), ("...ij,...jk->...ik", (2, 1, 2, 3), (4, 3, 2)), ("ij->", (2, 3)), ("i j, k j l, i l -> i k", (2, 3), (4, 3, 2), (2, 2)), ("ij,j->i", (2, 0), (0,)), ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4))):
         r.call("einsum", [equation, *(t(*s) for s in shapes)], torch.einsum)
 
 
+def layer(cell, projected, weight, bias, state, o={}):
+    """PyTorch's own layer, whose input weights are the identity: what is projected comes in as it is."""
+    width = projected.shape[-1]
+    weights = [torch.eye(width, dtype=weight.dtype), weight]
+    if bias is not None:
+        weights += [torch.zeros(width, dtype=weight.dtype), bias]
+    x = projected.flip(0) if o.get("reverse") else projected
+    states = [h.unsqueeze(0) for h in state]
+    f = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu, "lstm": torch.lstm, "gru": torch.gru}[cell]
+    out, *last = f(x, states if cell == "lstm" else states[0], weights, bias is not None, 1, 0.0, False, False, False)
+    return [out.flip(0) if o.get("reverse") else out, *(h.squeeze(0) for h in last)]
+
+
+def recurrences(r):
+    for cell, gates in (("tanh", 1), ("relu", 1), ("lstm", 4), ("gru", 3)):
+        for steps, batch, size, bias, o in ((3, 2, 2, True, []), (4, 1, 3, False, [{"reverse": True}]), (1, 3, 5, True, [{"reverse": True}])):
+            state = [t(batch, size) for _ in range(2 if cell == "lstm" else 1)]
+            r.call("recurrent", [cell, t(steps, batch, gates * size), t(gates * size, size), t(gates * size) if bias else None, state, *o], layer)
+
+
 def record(r):
-    for group in (reductions, moments, scans, softmaxes, movement, arranging, joining, products):
+    for group in (reductions, moments, standardised, scans, softmaxes, movement, arranging, joining, products, recurrences):
         group(r)
 
 

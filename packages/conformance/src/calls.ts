@@ -144,7 +144,9 @@ function otherParameter(value: number): number {
 function domainOf(info: ElementwiseInfo, operand: number): readonly [number, number] {
   const { domain } = info
   if (!domain) return [-2, 2]
-  return typeof domain[0] === "number" ? (domain as readonly [number, number]) : domain[operand] as readonly [number, number]
+  return typeof domain[0] === "number"
+    ? (domain as readonly [number, number])
+    : (domain[operand] as readonly [number, number])
 }
 
 function elementwiseSample(info: ElementwiseInfo, operands: readonly (readonly number[] | "number")[]): Sample {
@@ -191,7 +193,10 @@ export function inPlaceCalls(name: string): Call[] {
   if (info.condition) return []
   const operands: Record<number, readonly (readonly number[] | "number")[][]> = {
     1: [[[2, 3]], [[]]],
-    2: [[[2, 3], [3]], [[2, 2], "number"]],
+    2: [
+      [[2, 3], [3]],
+      [[2, 2], "number"],
+    ],
     3: [[[2, 3], [2, 1], [3]]],
   }
   return operands[info.arity].map((list) => elementwiseCall(name, elementwiseSample(info, list), info.inPlace as Free, true)) // prettier-ignore

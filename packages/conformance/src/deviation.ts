@@ -29,7 +29,8 @@ export interface Deviation {
 
 function matches(deviation: Deviation, check: string, one: Case): boolean {
   const { op, dtype, case: id } = deviation
-  if (deviation.check !== check || (op !== undefined && op !== one.op) || (dtype !== undefined && dtype !== one.dtype)) return false
+  if (deviation.check !== check || (op !== undefined && op !== one.op) || (dtype !== undefined && dtype !== one.dtype))
+    return false
   if (id === undefined) return true
   return typeof id === "string" ? id === one.id : new RegExp(id.source, id.flags.replace(/[gy]/g, "")).test(one.id)
 }

@@ -1,5 +1,16 @@
 // What the kernels mean, in plain JavaScript numbers: the suite's own arithmetic, slow and obvious. Uses no backend.
-import { byteSize, category, type DType, fromBfloat16, fromFloat16, isFloat, type Operator, roundHalfEven, toBfloat16, toFloat16 } from "@rondo/backend"
+import {
+  byteSize,
+  category,
+  type DType,
+  fromBfloat16,
+  fromFloat16,
+  isFloat,
+  type Operator,
+  roundHalfEven,
+  toBfloat16,
+  toFloat16,
+} from "@rondo/backend"
 
 /** `x` as an element of `dtype`: rounded, truncated, wrapped; bools are 0 and 1. */
 export function stored(x: number, dtype: DType): number {

@@ -31,7 +31,11 @@ export interface Report {
 }
 
 /** Adds up the rows of a run. `extra` are failures that belong to no case. */
-export function summarise(context: { name: string; backend: Backend }, rows: readonly Row[], extra: readonly string[]): Report {
+export function summarise(
+  context: { name: string; backend: Backend },
+  rows: readonly Row[],
+  extra: readonly string[],
+): Report {
   const count = (f: (row: Row) => number): number => rows.reduce((n, row) => n + f(row), 0)
   const cases = count((row) => row.cases)
   const skip = count((row) => row.skipped)

@@ -22,7 +22,8 @@ export async function runSuite(make: Make, options: SuiteOptions): Promise<Repor
   const rows: Row[] = []
   const known = checks()
   const unknown = options.only?.find((name) => !known.some((check) => check.name === name))
-  if (unknown) fail(`only: unknown check: got ${unknown}, expected one of ${known.map((check) => check.name).join(", ")}`)
+  if (unknown)
+    fail(`only: unknown check: got ${unknown}, expected one of ${known.map((check) => check.name).join(", ")}`)
   for (const check of known) {
     if (options.only && !options.only.includes(check.name)) continue
     for (const cases of byOp(check.cases(context)).values()) {

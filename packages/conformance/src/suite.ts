@@ -1,5 +1,5 @@
 // The vocabulary of the suite: checks, cases, the context they run in, and how one is judged.
-import type { Backend, DType } from "@rondo/backend"
+import { type Backend, DeviceError, type DType, DTypeError } from "@rondo/backend"
 import { Device, use } from "@rondo/core"
 import type { Tolerance } from "./compare.js"
 import type { Deviation, Ledger } from "./deviation.js"
@@ -90,7 +90,12 @@ export function byOp(cases: readonly Case[]): Map<string, Case[]> {
 }
 
 /** Runs the cases of one check and operation: one row a dtype, with the failures in words. */
-export async function runCases(context: Context, check: string, cases: readonly Case[], ledger: Ledger): Promise<Row[]> {
+export async function runCases(
+  context: Context,
+  check: string,
+  cases: readonly Case[],
+  ledger: Ledger,
+): Promise<Row[]> {
   const rows = new Map<string, Row>()
   for (const one of cases) {
     let row = rows.get(one.dtype)
@@ -101,20 +106,38 @@ export async function runCases(context: Context, check: string, cases: readonly 
     await runCase(context, check, one, ledger, row)
   }
   for (const row of rows.values()) {
-    row.status = row.failures.length > 0 ? "fail" : row.skipped === row.cases ? "skip" : row.skipped > 0 ? "part" : "pass"
+    row.status =
+      row.failures.length > 0 ? "fail" : row.skipped === row.cases ? "skip" : row.skipped > 0 ? "part" : "pass"
   }
   return [...rows.values()]
 }
 
 const message = (error: unknown): string =>
-  error instanceof Error ? (error.name === "ConformanceError" ? error.message : `${error.name}: ${error.message}`) : String(error)
+  error instanceof Error
+    ? error.name === "ConformanceError"
+      ? error.message
+      : `${error.name}: ${error.message}`
+    : String(error)
 
 async function attempt(context: Context, one: Case, tolerance: Tolerance | null): Promise<number> {
   use(context.reference)
-  const error = (await one.run(tolerance)) ?? 0
-  // A queueing device reports what went wrong here at the latest.
-  await context.backend.sync()
-  return error
+  try {
+    const error = (await one.run(tolerance)) ?? 0
+    // A queueing device reports what went wrong here at the latest.
+    await context.backend.sync()
+    return error
+  } catch (error) {
+    if (isRefusal(error, context.backend)) return 0
+    throw error
+  }
+}
+
+/** True for the error that says what a device cannot do by its own capabilities: have a dtype, or be read at once. */
+export function isRefusal(error: unknown, { capabilities }: Backend): boolean {
+  if (error instanceof DeviceError)
+    return !capabilities.syncRead && /cannot be read synchronously; use/.test(error.message)
+  const dtype = error instanceof DTypeError ? /has no (\w+): it has/.exec(error.message)?.[1] : undefined
+  return dtype !== undefined && !capabilities.dtypes.includes(dtype as DType)
 }
 
 async function runCase(context: Context, check: string, one: Case, ledger: Ledger, row: Row): Promise<void> {

@@ -20,7 +20,12 @@ const shares = [0.2, 0.533, 0.867, 0.367, 0.7]
  * Numbers in `[low, high]`, all different, also from those of other operands (`slot`) over the same domain. Values within
  * a hundredth of the domain of a kink are moved off.
  */
-export function spread(shape: readonly number[], domain: readonly [number, number], slot = 0, kinks: readonly number[] = []): number[] {
+export function spread(
+  shape: readonly number[],
+  domain: readonly [number, number],
+  slot = 0,
+  kinks: readonly number[] = [],
+): number[] {
   const count = sizeOf(shape)
   const cells = primes.find((p) => p >= count) ?? count
   const [low, high] = domain

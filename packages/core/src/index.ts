@@ -22,6 +22,8 @@ export type { StructuredInfo } from "./op.js"
 export * from "./ops/index.js"
 export * from "./print/index.js"
 export { defaultGenerator, Generator } from "./random/index.js"
+/** The random streams as arrays on the host, for what starts there: `draws.normal(generator, 4)`. */
+export * as draws from "./random/index.js"
 export * from "./safetensors/index.js"
 export * from "./samples.js"
 export * from "./sampling.js"

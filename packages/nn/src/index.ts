@@ -26,11 +26,26 @@ export * from "./loss.js"
 export { type LoadOptions, Module } from "./module.js"
 export { type FactoryOptions, Parameter } from "./parameter.js"
 export * from "./recurrent/cells.js"
+export { RecurrentLayer, type RecurrentOptions } from "./recurrent/layer.js"
+export {
+  isPacked,
+  type Lengths,
+  type PackedSequence,
+  type PackOptions,
+  packPaddedSequence,
+  type PackPaddedOptions,
+  packSequence,
+  type PadOptions,
+  type PadPackedOptions,
+  padPackedSequence,
+  padSequence,
+  unpackSequence,
+  unpadSequence,
+} from "./recurrent/packed.js"
 export {
   GRU,
   LSTM,
-  RecurrentLayer,
-  type RecurrentOptions,
+  type LSTMOptions,
   RNN,
   type RNNNonlinearity,
   type RNNOptions,

@@ -1,6 +1,8 @@
 // Start values for parameters: torch.nn.init, drawing the same numbers in the same order. Each fills in place, unrecorded.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { eye, type Generator, noGrad, type Tensor } from "@rondo/core"
+import { eye, type Generator, noGrad, type Tensor, truncNormal_ as drawTruncated } from "@rondo/core"
+
+export { dirac_, orthogonal_, type OrthogonalOptions, sparse_ } from "./patterns.js"
 
 /** Options of the initialisers that draw. */
 export interface DrawOptions {
@@ -32,6 +34,30 @@ export function uniform_<T extends Tensor>(x: T, from = 0, to = 1, { generator }
  */
 export function normal_<T extends Tensor>(x: T, mean = 0, std = 1, { generator }: DrawOptions = {}): T {
   noGrad(() => x.normal_(mean, std, generator))
+  return x
+}
+/** Options of {@link truncNormal_}. */
+export interface TruncNormalOptions extends DrawOptions {
+  /** Default 0. */
+  readonly mean?: number
+  /** Of the distribution before it is cut off. Default 1. */
+  readonly std?: number
+  /** Smallest value. Default -2. */
+  readonly a?: number
+  /** Largest value. Default 2. */
+  readonly b?: number
+}
+/**
+ * Fills `x` with normal numbers, of which those outside of [a, b] are left out. Throws a ValueError unless std > 0 and
+ * a < b.
+ *
+ * @example
+ * ```ts
+ * init.truncNormal_(layer.weight, { std: 0.02, a: -0.04, b: 0.04 })
+ * ```
+ */
+export function truncNormal_<T extends Tensor>(x: T, { generator, ...options }: TruncNormalOptions = {}): T {
+  noGrad(() => drawTruncated(x, options, generator))
   return x
 }
 /**
@@ -86,7 +112,19 @@ export function eye_<T extends Tensor>(x: T): T {
 }
 
 /** What {@link calculateGain} knows. */
-export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu"
+export type Nonlinearity =
+  | "linear"
+  | "conv1d"
+  | "conv2d"
+  | "conv3d"
+  | "convTranspose1d"
+  | "convTranspose2d"
+  | "convTranspose3d"
+  | "sigmoid"
+  | "tanh"
+  | "relu"
+  | "leakyRelu"
+  | "selu"
 
 /**
  * The factor that keeps the spread of values through a nonlinearity, as PyTorch recommends it
@@ -102,6 +140,12 @@ export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" 
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
   switch (nonlinearity) {
     case "linear":
+    case "conv1d":
+    case "conv2d":
+    case "conv3d":
+    case "convTranspose1d":
+    case "convTranspose2d":
+    case "convTranspose3d":
     case "sigmoid":
       return 1
     case "tanh":

@@ -1,7 +1,17 @@
 // Adam and AdamW, as torch.optim's: one kernel a parameter.
-import { e, ValueError } from "@rondo/backend"
+import { e } from "@rondo/backend"
 import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
-import { checkRange, type GroupOptions, Optimizer, type ParameterState, variants } from "./optimizer.js"
+import {
+  checkBetas,
+  checkRange,
+  GradientOptimizer,
+  type GroupOptions,
+  nextStep,
+  type ParameterState,
+  remembered,
+  variants,
+} from "./optimizer.js"
+import type { StateLayout } from "./state.js"
 
 /** Options of {@link Adam} and {@link AdamW}. */
 export interface AdamOptions {
@@ -33,7 +43,7 @@ const updates = variants<FusedExprs>((decays, decoupled, amsgrad, maximize) => (
   return amsgrad ? [next, m, v, top] : [next, m, v]
 })
 
-abstract class AdamBase extends Optimizer<Required<AdamOptions>> {
+abstract class AdamBase extends GradientOptimizer<Required<AdamOptions>> {
   readonly #decoupled: boolean
   constructor(
     name: string,
@@ -50,18 +60,20 @@ abstract class AdamBase extends Optimizer<Required<AdamOptions>> {
     const name = this.label
     checkRange(name, "lr", lr)
     checkRange(name, "eps", eps)
-    if (!Array.isArray(betas) || betas.length !== 2) throw new ValueError(`${name}: betas must be two numbers`)
-    betas.forEach((beta, i) => checkRange(name, `betas[${i}]`, beta, 1))
+    checkBetas(name, betas)
     checkRange(name, "weightDecay", weightDecay)
+  }
+  protected layout(): StateLayout {
+    return { numbers: ["step"], tensors: ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] }
   }
   protected update(p: Tensor, grad: Tensor, state: ParameterState, options: Required<AdamOptions>): void {
     const { lr, betas, eps, weightDecay, amsgrad, maximize } = options
     const [beta1, beta2] = betas
-    const step = ((state.step as number | undefined) ?? 0) + 1
-    const average = (state.exp_avg as Tensor | undefined) ?? zerosLike(p)
-    const averageSquare = (state.exp_avg_sq as Tensor | undefined) ?? zerosLike(p)
+    const step = nextStep(state)
+    const average = remembered(state, "exp_avg", () => zerosLike(p))
+    const averageSquare = remembered(state, "exp_avg_sq", () => zerosLike(p))
     const changed = [p, average, averageSquare]
-    if (amsgrad) changed.push((state.max_exp_avg_sq as Tensor | undefined) ?? zerosLike(p))
+    if (amsgrad) changed.push(remembered(state, "max_exp_avg_sq", () => zerosLike(p)))
     // In double on the host: near step 1 the corrections are small differences.
     const stepSize = lr / (1 - beta1 ** step)
     const root2 = Math.sqrt(1 - beta2 ** step)
@@ -104,7 +116,7 @@ export class Adam extends AdamBase {
  * @example
  * ```ts
  * const model = new Linear(2, 1)
- * const optimizer = new AdamW(model.parameters(), { lr: 0.01, weightDecay: 0.1 })
+ * const optimizer = new AdamW([zeros(3, { requiresGrad: true })], { lr: 0.01, weightDecay: 0.1 })
  * model.forward(ones(4, 2)).sum().backward()
  * optimizer.step()
  * ```

@@ -1,9 +1,10 @@
 // What all optimisers share: parameter groups with their options, the state of each parameter, saving and loading both.
 import { DeviceError, shapeText, StateDictError, ValueError } from "@rondo/backend"
 import { enableGrad, keep, noGrad, Tensor } from "@rondo/core"
+import { copiedState, groupOptions, type PyTorchState, type StateLayout } from "./state.js"
 
-/** What an optimiser remembers of one parameter, by PyTorch's names: tensors, and the count of steps. */
-export type ParameterState = Record<string, Tensor | number>
+/** What an optimiser remembers of one parameter, by PyTorch's names: tensors, counts, and lists of tensors. */
+export type ParameterState = Record<string, Tensor | number | readonly Tensor[]>
 
 /** Parameters with options of their own; what is left out is the optimiser's. */
 export type GroupOptions<O> = Partial<O> & { readonly params: Iterable<Tensor> }
@@ -18,7 +19,8 @@ export interface OptimizerState<O> {
 }
 
 /**
- * Base class of optimisers. A subclass says what it checks and how it changes one parameter.
+ * Base class of optimisers: parameters in groups, and what is remembered of them. How a step is taken is up to
+ * {@link GradientOptimizer}, and to those that call for the loss themselves.
  *
  * Throws a ValueError for no parameters, for tensors that an operation made (only leaves can be trained), for a parameter
  * that appears twice, and for options out of range.
@@ -26,10 +28,10 @@ export interface OptimizerState<O> {
  * @example
  * ```ts
  * // Groups of parameters may have options of their own, which may change while training.
- * const [body, head] = [new Linear(4, 4), new Linear(4, 1)]
- * const optimizer = new Adam([{ params: body.parameters() }, { params: head.parameters(), lr: 0.1 }], { lr: 0.01 })
+ * const [body, head] = [zeros(3, { requiresGrad: true }), zeros(2, { requiresGrad: true })]
+ * const optimizer = new Adam([{ params: [body] }, { params: [head], lr: 0.1 }], { lr: 0.01 })
  * for (const group of optimizer.paramGroups) group.lr *= 0.5
- * console.log(optimizer.paramGroups.map((group) => group.lr)) // [0.005, 0.05]
+ * console.log(optimizer.paramGroups.map((group) => group.lr)) // [ 0.005, 0.05 ]
  * ```
  */
 export abstract class Optimizer<O extends object> {
@@ -55,8 +57,10 @@ export abstract class Optimizer<O extends object> {
 
   /** Throws a ValueError for options out of range. */
   protected abstract check(options: O): void
-  /** Changes one parameter by its gradient; `state` is empty at its first step. */
-  protected abstract update(parameter: Tensor, grad: Tensor, state: ParameterState, options: O): void
+  /** Names and kinds of what is remembered of a parameter. */
+  protected abstract layout(): StateLayout
+  /** Changes the parameters; see the classes. */
+  abstract step(closure?: () => unknown): unknown
 
   /** Adds parameters with options of their own, as when layers are unfrozen. Throws as the constructor does. */
   addParamGroup(group: GroupOptions<O>): void {
@@ -94,40 +98,29 @@ export abstract class Optimizer<O extends object> {
     }
   }
 
-  /**
-   * Changes every parameter that has a gradient, in place. `closure`, if given, is called first, computes the loss and its
-   * gradients anew, and its result is returned.
-   *
-   * Throws a DeviceError if a parameter was moved after its first step.
-   */
-  step(): undefined
-  step<T>(closure: () => T): T
-  step<T>(closure?: () => T): T | undefined {
-    const loss = closure ? enableGrad(closure) : undefined
-    noGrad(() => {
-      for (const group of this.paramGroups) {
-        for (const parameter of group.params) {
-          if (parameter.grad) this.#updateOne(parameter, parameter.grad.detach(), group as unknown as O)
-        }
-      }
-    })
-    return loss
-  }
-  #updateOne(parameter: Tensor, grad: Tensor, options: O): void {
+  /** The state of a parameter (empty before its first step), in the parameter's dtype. Throws a DeviceError if that was moved. */
+  protected follow(parameter: Tensor): ParameterState {
     const state = this.state.get(parameter) ?? {}
     for (const [name, value] of Object.entries(state)) {
       if (typeof value === "number") continue
-      if (value.device !== parameter.device) {
+      const list = value instanceof Tensor ? [value] : value
+      for (const { device } of list) {
+        if (device === parameter.device) continue
         throw new DeviceError(
-          `${this.label}.step: ${name} of a parameter is on ${value.device.name}, the parameter on ${parameter.device.name}; move the module before the first step, or make a new optimiser`,
+          `${this.label}.step: ${name} of a parameter is on ${device.name}, the parameter on ${parameter.device.name}; move the module before the first step, or make a new optimiser`,
         )
       }
-      if (value.dtype !== parameter.dtype) state[name] = keep(value.to(parameter.dtype))
+      if (list.every(({ dtype }) => dtype === parameter.dtype)) continue
+      const converted = list.map((x) => x.to(parameter.dtype))
+      state[name] = value instanceof Tensor ? converted[0] : converted
     }
-    this.update(parameter, grad, state, options)
-    if (Object.keys(state).length === 0) return
-    // The state outlives whatever scope the step was taken in.
-    for (const value of Object.values(state)) if (value instanceof Tensor) keep(value)
+    return state
+  }
+  /** Keeps the state of a parameter, beyond whatever scope the step was taken in. */
+  protected remember(parameter: Tensor, state: ParameterState): void {
+    for (const value of Object.values(state)) {
+      if (typeof value !== "number") for (const x of value instanceof Tensor ? [value] : value) keep(x)
+    }
     this.state.set(parameter, state)
   }
   #parameters(): Tensor[] {
@@ -150,48 +143,67 @@ export abstract class Optimizer<O extends object> {
   }
   /**
    * Takes over options and (copied) state that {@link stateDict} gave for parameters of the same shapes, in the same order.
-   * Throws a StateDictError if groups, shapes or values do not fit, and a DeviceError across devices; then nothing has changed.
+   * PyTorch's own dictionaries are understood as well: `param_groups`, options in its spelling, counts as tensors.
+   * Throws a StateDictError if groups, names, shapes or values do not fit, and a DeviceError across devices; then nothing has
+   * changed.
    */
-  loadStateDict(dict: OptimizerState<O>): void {
-    const sizes = dict.paramGroups.map((group) => group.params.length)
+  loadStateDict(dict: OptimizerState<O> | PyTorchState): void {
+    const groups = groupOptions(this.label, dict)
+    const sizes = groups.map((group) => group.params.length)
     const own = this.paramGroups.map((group) => group.params.length)
     if (sizes.join() !== own.join()) {
       throw new StateDictError(
         `${this.label}.loadStateDict: groups of [${sizes.join(", ")}] parameters do not fit: expected [${own.join(", ")}]`,
       )
     }
-    const saved = dict.paramGroups.flatMap((group) => group.params)
+    const merged = groups.map((group) => ({ ...this.#defaults, ...group }) as unknown as O)
+    for (const options of merged) this.check(options)
+    const saved = groups.flatMap((group) => group.params)
     const loaded = new Map<Tensor, ParameterState>()
     this.#parameters().forEach((parameter, i) => {
-      const state = dict.state[saved[i]]
-      if (state) loaded.set(parameter, this.#copied(parameter, state, i))
+      const state = (dict.state as Record<number, unknown> | undefined)?.[saved[i]]
+      if (state === undefined || state === null) return
+      const copy = copiedState(`${this.label}.loadStateDict`, this.layout(), { parameter, state, number: i })
+      if (Object.keys(copy).length > 0) loaded.set(parameter, copy)
     })
-    const groups = dict.paramGroups.map((group) => ({ ...this.#defaults, ...group }) as unknown as O)
-    for (const group of groups) this.check(group)
-    this.paramGroups.forEach((group, i) => Object.assign(group, groups[i], { params: group.params }))
+    this.paramGroups.forEach((group, i) => Object.assign(group, merged[i], { params: group.params }))
     this.state.clear()
     for (const [parameter, state] of loaded) this.state.set(parameter, state)
   }
-  #copied(parameter: Tensor, state: ParameterState, i: number): ParameterState {
-    const copy: ParameterState = {}
-    for (const [name, value] of Object.entries(state)) {
-      const fault =
-        typeof value === "number"
-          ? null
-          : !(value instanceof Tensor)
-            ? `got ${typeof value}, expected a tensor or a number`
-            : shapeText(value.shape) === shapeText(parameter.shape)
-              ? null
-              : `got shape ${shapeText(value.shape)}, expected ${shapeText(parameter.shape)}`
-      if (fault) throw new StateDictError(`${this.label}.loadStateDict: ${name} of parameter ${i}: ${fault}`)
-      if (value instanceof Tensor && value.device !== parameter.device) {
-        throw new DeviceError(
-          `${this.label}.loadStateDict: ${name} of parameter ${i} is on ${value.device.name}, the parameter on ${parameter.device.name}; move it with await tensor.to(device)`,
-        )
+}
+
+/**
+ * Base class of optimisers that change each parameter by its gradient, one after another. A subclass says what it checks and
+ * how it changes one parameter.
+ */
+export abstract class GradientOptimizer<O extends object> extends Optimizer<O> {
+  /** Changes one parameter by its gradient; `state` is empty at its first step. */
+  protected abstract update(parameter: Tensor, grad: Tensor, state: ParameterState, options: O): void
+
+  /**
+   * Changes every parameter that has a gradient, in place. `closure`, if given, is called first, computes the loss and its
+   * gradients anew, and its result is returned.
+   *
+   * Throws a DeviceError if a parameter was moved after its first step.
+   */
+  override step(): undefined
+  override step<T>(closure: () => T): T
+  override step<T>(closure?: () => T): T | undefined {
+    const loss = closure ? enableGrad(closure) : undefined
+    noGrad(() => {
+      for (const group of this.paramGroups) {
+        for (const parameter of group.params) {
+          if (parameter.grad) this.#updateOne(parameter, parameter.grad.detach(), group as unknown as O)
+        }
       }
-      copy[name] = value instanceof Tensor ? keep(value.detach().clone().to(parameter.dtype)) : value
-    }
-    return copy
+    })
+    return loss
+  }
+  #updateOne(parameter: Tensor, grad: Tensor, options: O): void {
+    const state = this.follow(parameter)
+    this.update(parameter, grad, state, options)
+    if (Object.keys(state).length === 0) return
+    this.remember(parameter, state)
   }
 }
 
@@ -212,3 +224,17 @@ export function variants<T>(make: (...switches: boolean[]) => T): (...switches: 
     return found
   }
 }
+
+/** Throws a ValueError unless `betas` are two numbers in [0, 1). */
+export function checkBetas(name: string, betas: readonly [number, number]): void {
+  if (!Array.isArray(betas) || betas.length !== 2) throw new ValueError(`${name}: betas must be two numbers`)
+  betas.forEach((beta, i) => checkRange(name, `betas[${i}]`, beta, 1))
+}
+
+/** What the optimiser remembers under `name`, or what `make` makes at the first step. */
+export function remembered(state: ParameterState, name: string, make: () => Tensor): Tensor {
+  return (state[name] as Tensor | undefined) ?? make()
+}
+
+/** The number of the step to be taken, counted from 1. */
+export const nextStep = (state: ParameterState): number => ((state.step as number | undefined) ?? 0) + 1

@@ -1,7 +1,8 @@
 // Stochastic gradient descent with momentum, as torch.optim.SGD: one kernel a parameter.
 import { e, ValueError } from "@rondo/backend"
 import { emptyLike, type FusedExprs, mapInto, type Tensor } from "@rondo/core"
-import { checkRange, type GroupOptions, Optimizer, type ParameterState, variants } from "./optimizer.js"
+import { checkRange, GradientOptimizer, type GroupOptions, type ParameterState, variants } from "./optimizer.js"
+import type { StateLayout } from "./state.js"
 
 /** Options of {@link SGD}. */
 export interface SGDOptions {
@@ -45,7 +46,7 @@ const updates = variants<FusedExprs>((decays, rolls, first, nesterov, maximize) 
  * console.log(await weight.item()) // 0.8…
  * ```
  */
-export class SGD extends Optimizer<Required<SGDOptions>> {
+export class SGD extends GradientOptimizer<Required<SGDOptions>> {
   constructor(
     params: Iterable<Tensor> | Iterable<GroupOptions<Required<SGDOptions>>>,
     { lr, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false, maximize = false }: SGDOptions,
@@ -61,6 +62,9 @@ export class SGD extends Optimizer<Required<SGDOptions>> {
         `SGD: nesterov needs a momentum and no dampening: got momentum ${momentum}, dampening ${dampening}`,
       )
     }
+  }
+  protected layout(): StateLayout {
+    return { numbers: [], tensors: ["momentum_buffer"] }
   }
   protected update(p: Tensor, grad: Tensor, state: ParameterState, options: Required<SGDOptions>): void {
     const { lr, momentum, dampening, weightDecay, nesterov, maximize } = options

@@ -16,8 +16,10 @@ function backwardCase(context: Context, call: Call, dtype: DType): Case {
     let worst = 0
     want.gradients.forEach((g, i) => {
       const own = got.gradients[i]
-      if ((g === null) !== (own === null)) fail(`gradient ${i}: got ${own ? "one" : "none"}, reference ${g ? "one" : "none"}`)
-      if (g && own) worst = Math.max(worst, compareHosts(own, g, tolerance ?? tolerances(g.dtype), { what: `gradient ${i}` }))
+      if ((g === null) !== (own === null))
+        fail(`gradient ${i}: got ${own ? "one" : "none"}, reference ${g ? "one" : "none"}`)
+      if (g && own)
+        worst = Math.max(worst, compareHosts(own, g, tolerance ?? tolerances(g.dtype), { what: `gradient ${i}` }))
     })
     return worst
   }
@@ -32,7 +34,8 @@ export const differentiableCalls = (name: string): Call[] =>
 
 export const backward: Check = {
   name: "backward",
-  about: "Gradients of every differentiable operation, in-place forms included, are the reference's in every float dtype.",
+  about:
+    "Gradients of every differentiable operation, in-place forms included, are the reference's in every float dtype.",
   cases: (context) =>
     opNames().flatMap((name) =>
       context.dtypes

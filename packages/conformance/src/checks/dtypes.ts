@@ -1,15 +1,29 @@
 // Check: which dtype results have (PyTorch's promotion, and Rondo's int32 in place of its int64), and what integers, bools and
 // 16-bit floats do.
 import { type DType, isDType, isFloat, RondoError } from "@rondo/backend"
-import { arange, defaultDType, type Device, encode, ops, setDefaultDType, tensor, type Tensor, upload } from "@rondo/core"
+import {
+  arange,
+  defaultDType,
+  type Device,
+  encode,
+  ops,
+  setDefaultDType,
+  tensor,
+  type Tensor,
+  upload,
+} from "@rondo/core"
 import { compareHosts, compareValues, fail, hold } from "../compare.js"
 import type { GoldenPromotion } from "../goldens.js"
 import { stored } from "../naive.js"
 import { read } from "../read.js"
 import type { Case, Check, Context } from "../suite.js"
 
-const made = (device: Device, dtype: DType, values: readonly number[], shape: readonly number[] = [values.length]): Tensor =>
-  upload(device, encode(values, dtype), shape, dtype)
+const made = (
+  device: Device,
+  dtype: DType,
+  values: readonly number[],
+  shape: readonly number[] = [values.length],
+): Tensor => upload(device, encode(values, dtype), shape, dtype)
 
 const numbers: Readonly<Record<string, number | boolean>> = { b: true, i: 2, f: 1.5 }
 
@@ -22,7 +36,9 @@ function promotionCase(context: Context, row: GoldenPromotion): Case {
   const run = (): void => {
     const f = ops[row.op] as unknown as (x: unknown, y: unknown) => Tensor
     const x = made(context.device, row.a as DType, [1, 1])
-    const y = isDType(row.b) ? made(context.device, row.b, row.zeroDim ? [1] : [1, 1], row.zeroDim ? [] : [2]) : numbers[row.b]
+    const y = isDType(row.b)
+      ? made(context.device, row.b, row.zeroDim ? [1] : [1, 1], row.zeroDim ? [] : [2])
+      : numbers[row.b]
     const want = expected(row)
     let got: string
     try {
@@ -75,13 +91,37 @@ const facts: readonly Fact[] = [
 function factCase(context: Context, { op, id, call, dtype, values }: Fact): Case {
   const run = async (): Promise<void> => {
     const got = await read(call(context.device))
-    compareHosts({ ...got, shape: [values.length] }, { dtype, shape: [values.length], values }, {}, { source: "PyTorch" })
+    compareHosts(
+      { ...got, shape: [values.length] },
+      { dtype, shape: [values.length], values },
+      {},
+      { source: "PyTorch" },
+    )
   }
   return { id, op, dtype, run }
 }
 
 // Values between neighbours of both 16-bit formats, ties to even among them, overflow and subnormals.
-const halves = [1, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 1 + 2 ** -8, 1 + 3 * 2 ** -8, 0.1, -0.3, 65504, 65519, 65520, 1e5, 6e-8, 3e-8, 1e-40, 3.4e38, -0, NaN, Infinity]
+const halves = [
+  1,
+  1 + 2 ** -11,
+  1 + 3 * 2 ** -11,
+  1 + 2 ** -8,
+  1 + 3 * 2 ** -8,
+  0.1,
+  -0.3,
+  65504,
+  65519,
+  65520,
+  1e5,
+  6e-8,
+  3e-8,
+  1e-40,
+  3.4e38,
+  -0,
+  NaN,
+  Infinity,
+]
 
 function halfCases(context: Context, dtype: DType): Case[] {
   const conversion: Case = {
@@ -100,7 +140,10 @@ function halfCases(context: Context, dtype: DType): Case[] {
     op: "add",
     dtype,
     run: async () => {
-      const [a, b] = [[1, 0.1, 300, -2], [2 ** -9, 0.2, 0.7, 2.001]].map((list) => list.map((x) => stored(x, dtype)))
+      const [a, b] = [
+        [1, 0.1, 300, -2],
+        [2 ** -9, 0.2, 0.7, 2.001],
+      ].map((list) => list.map((x) => stored(x, dtype)))
       const sum = made(context.device, dtype, a).add(made(context.device, dtype, b))
       const want = a.map((x, i) => stored(Math.fround(x + b[i]), dtype))
       compareHosts(await read(sum), { dtype, shape: [4], values: want }, {})
@@ -137,12 +180,18 @@ function defaultCase(context: Context, dtype: DType): Case {
 
 export const dtypesCheck: Check = {
   name: "dtypes",
-  about: "Result dtypes are PyTorch's (int32 standing in for its default int64); integers wrap, bools are logical, 16-bit floats round once.",
+  about:
+    "Result dtypes are PyTorch's (int32 standing in for its default int64); integers wrap, bools are logical, 16-bit floats round once.",
   cases: (context) => {
     const { goldens, dtypes } = context
     const has = (dtype: string): boolean => !isDType(dtype) || dtypes.includes(dtype)
     const rows = goldens?.promotions.filter((row) => has(row.a) && has(row.b) && has(expected(row) ?? "")) ?? []
-    const missing: Case = { id: "file", op: "promotion", dtype: "-", run: () => fail("no golden values were given: pass options.goldens") }
+    const missing: Case = {
+      id: "file",
+      op: "promotion",
+      dtype: "-",
+      run: () => fail("no golden values were given: pass options.goldens"),
+    }
     return [
       ...(goldens ? rows.map((row) => promotionCase(context, row)) : [missing]),
       ...facts.filter((fact) => [...fact.needs, fact.dtype].every(has)).map((fact) => factCase(context, fact)),

@@ -1,6 +1,28 @@
 // Check: bad calls throw the same typed error with the same text on every device, and leave everything as it was.
-import { DeviceError, DisposedError, DTypeError, GradientError, IndexError, RondoError, ShapeError, ValueError } from "@rondo/backend"
-import { cat, type Device, full, grad, isGradEnabled, matmul, noGrad, rand, scope, tensor, Tensor, zeros } from "@rondo/core"
+import {
+  DeviceError,
+  DisposedError,
+  DTypeError,
+  GradientError,
+  IndexError,
+  RondoError,
+  ShapeError,
+  ValueError,
+} from "@rondo/backend"
+import {
+  cat,
+  type Device,
+  full,
+  grad,
+  isGradEnabled,
+  matmul,
+  noGrad,
+  rand,
+  scope,
+  tensor,
+  Tensor,
+  zeros,
+} from "@rondo/core"
 import { compareHosts, fail, hold } from "../compare.js"
 import { errorText, read } from "../read.js"
 import type { Case, Check, Context } from "../suite.js"
@@ -181,11 +203,19 @@ async function checkOn(kit: Kit, bad: BadCall): Promise<string> {
   for (const x of kit.made) {
     const values = await read(x)
     const first = x.dtype === "float32" ? values.values[0] : null
-    const same = values.values.length === 0 || first === null || Array.from(values.values).every((v) => v === first && (v === 0.5 || v === 0))
+    const same =
+      values.values.length === 0 ||
+      first === null ||
+      Array.from(values.values).every((v) => v === first && (v === 0.5 || v === 0))
     hold(same, `an operand changed: ${Array.from(values.values).join(", ")}`)
   }
   const one = tensor([1, 2], { device: kit.device }).add(1)
-  compareHosts(await read(one), { dtype: "float32", shape: [2], values: [2, 3] }, {}, { what: "the next operation", source: "expected" })
+  compareHosts(
+    await read(one),
+    { dtype: "float32", shape: [2], values: [2, 3] },
+    {},
+    { what: "the next operation", source: "expected" },
+  )
   return errorText(error, kit.device).replaceAll(kit.twin.name, "<device>")
 }
 
@@ -201,6 +231,7 @@ function errorCase(context: Context, bad: BadCall): Case {
 
 export const errorsCheck: Check = {
   name: "errors",
-  about: "Bad calls throw the typed error with the same text on every device, name what they got, and leave everything as it was.",
+  about:
+    "Bad calls throw the typed error with the same text on every device, name what they got, and leave everything as it was.",
   cases: (context) => [...shapes, ...places, ...kinds, ...devices, ...gradients].map((bad) => errorCase(context, bad)),
 }

@@ -13,7 +13,8 @@ function forwardCase(context: Context, call: Call, dtype: DType): Case {
     if (want.error || got.error) {
       return sameError(got, want, context)
     }
-    if (got.outputs.length !== want.outputs.length) fail(`got ${got.outputs.length} results, reference ${want.outputs.length}`)
+    if (got.outputs.length !== want.outputs.length)
+      fail(`got ${got.outputs.length} results, reference ${want.outputs.length}`)
     const errors = got.outputs.map((y, i) => {
       const what = got.outputs.length > 1 ? `result ${i}` : ""
       return compareHosts(y, want.outputs[i], tolerance ?? tolerances(y.dtype), { what })
@@ -32,7 +33,8 @@ function callsFor(name: string, dtype: DType): Call[] {
 
 export const forward: Check = {
   name: "forward",
-  about: "Every operation gives the reference's values, or its error, in every dtype: broadcast, empty, size 1, no dims, special values.",
+  about:
+    "Every operation gives the reference's values, or its error, in every dtype: broadcast, empty, size 1, no dims, special values.",
   cases: (context) =>
     opNames().flatMap((name) =>
       context.dtypes.flatMap((dtype) => callsFor(name, dtype).map((call) => forwardCase(context, call, dtype))),

@@ -10,6 +10,7 @@ import { firstOrder, secondOrder } from "./gradients.js"
 import { goldensCheck } from "./goldens.js"
 import { kernelsCheck } from "./kernels/index.js"
 import { layoutsCheck } from "./layouts.js"
+import { modulesCheck } from "./modules.js"
 import { purity } from "./purity.js"
 
 /** Every check of the suite. */
@@ -25,5 +26,6 @@ export const checks = (): readonly Check[] => [
   errorsCheck,
   leaksCheck,
   randomCheck,
+  modulesCheck,
   goldensCheck,
 ]

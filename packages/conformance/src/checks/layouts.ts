@@ -61,7 +61,11 @@ const placeIn =
     const memory = new Array<number>(geometry.size).fill(dtype === "bool" ? 1 : leaf.kind === "int" ? 0 : 77)
     const values = valuesAs(leaf, dtype)
     positions(leaf.shape, geometry).forEach((at, i) => (memory[at] = values[i]))
-    return upload(device, encode(memory, dtype), [geometry.size], dtype).asStrided(leaf.shape, geometry.strides, geometry.offset)
+    return upload(device, encode(memory, dtype), [geometry.size], dtype).asStrided(
+      leaf.shape,
+      geometry.strides,
+      geometry.offset,
+    )
   }
 
 const refusesLayout = (error: Error | null): boolean =>
@@ -79,11 +83,18 @@ function layoutCase(context: Context, call: Call, layout: string, dtype: DType):
     let worst = 0
     const options = { source: "contiguous" }
     got.outputs.forEach((y, i) => {
-      worst = Math.max(worst, compareHosts(y, want.outputs[i], tolerance ?? tolerances(y.dtype), { ...options, what: `result ${i}` }))
+      worst = Math.max(
+        worst,
+        compareHosts(y, want.outputs[i], tolerance ?? tolerances(y.dtype), { ...options, what: `result ${i}` }),
+      )
     })
     got.gradients.forEach((g, i) => {
       const other = want.gradients[i]
-      if (g && other) worst = Math.max(worst, compareHosts(g, other, tolerance ?? tolerances(g.dtype), { ...options, what: `gradient ${i}` }))
+      if (g && other)
+        worst = Math.max(
+          worst,
+          compareHosts(g, other, tolerance ?? tolerances(g.dtype), { ...options, what: `gradient ${i}` }),
+        )
     })
     return worst
   }
@@ -95,7 +106,8 @@ const probed: readonly DType[] = ["float32", "int32", "uint8", "bool", "bfloat16
 
 export const layoutsCheck: Check = {
   name: "layouts",
-  about: "Transposed, stepped, reversed, expanded and offset operands give what contiguous copies give, gradients included.",
+  about:
+    "Transposed, stepped, reversed, expanded and offset operands give what contiguous copies give, gradients included.",
   cases: (context) =>
     opNames().flatMap((name) =>
       probed.filter((dtype) => context.dtypes.includes(dtype)).flatMap((dtype) => {

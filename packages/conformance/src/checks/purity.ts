@@ -20,7 +20,9 @@ const mayShare: Readonly<Record<string, string>> = {
   diff: "of order 0 there is nothing to do",
 }
 /** Views that copy for some arguments. */
-const mayCopy: Readonly<Record<string, string>> = { index: "lists, masks and tensors of indices pick elements from anywhere" }
+const mayCopy: Readonly<Record<string, string>> = {
+  index: "lists, masks and tensors of indices pick elements from anywhere",
+}
 
 const exact = {}
 
@@ -34,12 +36,20 @@ function inputsUnchanged(context: Context, call: Call, dtype: DType): Case {
     if (grads) gradients(recorded, tensors)
     const plain = noGrad(() => call.run(tensors))
     for (const [i, x] of tensors.entries()) {
-      compareHosts(await read(x), before[i], exact, { what: `operand ${i}`, source: "before the call", signedZero: true })
+      compareHosts(await read(x), before[i], exact, {
+        what: `operand ${i}`,
+        source: "before the call",
+        signedZero: true,
+      })
       hold(x.handle.version === versions[i], `operand ${i}: its version changed`)
     }
     const values = await readAll(recorded)
     for (const [i, y] of plain.entries()) {
-      compareHosts(await read(y), values[i], exact, { what: `result ${i} under noGrad`, source: "recorded", signedZero: true })
+      compareHosts(await read(y), values[i], exact, {
+        what: `result ${i} under noGrad`,
+        source: "recorded",
+        signedZero: true,
+      })
       hold(!y.requiresGrad || tensors.includes(y), `result ${i} under noGrad requires gradients`)
     }
   }
@@ -84,7 +94,10 @@ function changesFirst(context: Context, call: Call, dtype: DType): Case {
     } catch (error) {
       message = String(error)
     }
-    hold(/changed in place/.test(message), `backward through a changed saved tensor: got ${message}, expected a GradientError`)
+    hold(
+      /changed in place/.test(message),
+      `backward through a changed saved tensor: got ${message}, expected a GradientError`,
+    )
   }
   return { id: call.label, op: call.name, dtype, run }
 }
@@ -116,6 +129,7 @@ function casesOf(context: Context, name: string): Case[] {
 
 export const purity: Check = {
   name: "purity",
-  about: "Operands stay as they are, recording changes no value, memory is shared by views alone, in-place changes are counted and caught.",
+  about:
+    "Operands stay as they are, recording changes no value, memory is shared by views alone, in-place changes are counted and caught.",
   cases: (context) => synchronousNames().flatMap((name) => casesOf(context, name)),
 }

@@ -1,6 +1,20 @@
 // Check: after `manualSeed` every device gets PyTorch's draws, bit for bit and in PyTorch's order.
 import { isFloat } from "@rondo/backend"
-import { bernoulli, type Device, dropoutMask, manualSeed, multinomial, ones, rand, randint, randn, randperm, tensor, type Tensor, zeros } from "@rondo/core"
+import {
+  bernoulli,
+  type Device,
+  dropoutMask,
+  manualSeed,
+  multinomial,
+  ones,
+  rand,
+  randint,
+  randn,
+  randperm,
+  tensor,
+  type Tensor,
+  zeros,
+} from "@rondo/core"
 import { compareHosts, fail } from "../compare.js"
 import type { GoldenDraw, Goldens } from "../goldens.js"
 import { read } from "../read.js"
@@ -48,7 +62,13 @@ function deviceFor(context: Context, goldens: Goldens, step: GoldenDraw): Device
   return here ? context.device : context.reference
 }
 
-function streamCase(context: Context, goldens: Goldens, seed: number, steps: readonly GoldenDraw[], last: number): Case {
+function streamCase(
+  context: Context,
+  goldens: Goldens,
+  seed: number,
+  steps: readonly GoldenDraw[],
+  last: number,
+): Case {
   const step = steps[last]
   const { dtype } = goldens.tensor(step.out)
   const run = async (): Promise<number> => {
@@ -56,7 +76,12 @@ function streamCase(context: Context, goldens: Goldens, seed: number, steps: rea
     const drawn = steps.slice(0, last + 1).map((one) => draw(deviceFor(context, goldens, one), one))
     return compareHosts(await read(drawn[last]), goldens.tensor(step.out), {}, { source: "PyTorch", signedZero: true })
   }
-  return { id: `seed ${seed}, draw ${last}: ${step.f}(${JSON.stringify(step.args).slice(1, -1)})`, op: step.f, dtype: isFloat(dtype) ? dtype : "int32", run }
+  return {
+    id: `seed ${seed}, draw ${last}: ${step.f}(${JSON.stringify(step.args).slice(1, -1)})`,
+    op: step.f,
+    dtype: isFloat(dtype) ? dtype : "int32",
+    run,
+  }
 }
 
 export const randomCheck: Check = {
@@ -64,7 +89,10 @@ export const randomCheck: Check = {
   about: "After manualSeed, draws are PyTorch's on a CPU, bit for bit, on every device.",
   cases: (context) => {
     const { goldens } = context
-    if (!goldens) return [{ id: "file", op: "random", dtype: "-", run: () => fail("no golden values were given: pass options.goldens") }]
+    if (!goldens)
+      return [
+        { id: "file", op: "random", dtype: "-", run: () => fail("no golden values were given: pass options.goldens") },
+      ]
     return goldens.draws.flatMap(({ seed, steps }) =>
       steps
         .map((step, i) => ({ step, i }))

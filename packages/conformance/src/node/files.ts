@@ -12,7 +12,8 @@ export async function readGoldens(): Promise<Uint8Array> {
   let folder = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(folder, "goldens", "ops.safetensors"))) {
     const parent = dirname(folder)
-    if (parent === folder) throw new Error("conformance: goldens/ops.safetensors is missing from the package; write it with goldens/ops.py")
+    if (parent === folder)
+      throw new Error("conformance: goldens/ops.safetensors is missing from the package; write it with goldens/ops.py")
     folder = parent
   }
   return new Uint8Array(readFileSync(join(folder, "goldens", "ops.safetensors")))
@@ -38,7 +39,10 @@ export function writeReport(report: Report): void {
 }
 
 /** Says what could not run here and why; `npm test` prints it. An empty list takes back what an earlier run said. */
-export function writeCouldNotRun(name: string, entries: readonly { readonly what: string; readonly why: string }[]): void {
+export function writeCouldNotRun(
+  name: string,
+  entries: readonly { readonly what: string; readonly why: string }[],
+): void {
   if (entries.length > 0) writeJson(`could-not-run-${name}.json`, entries)
   else rmSync(join(reportsFolder(), `could-not-run-${name}.json`), { force: true })
 }

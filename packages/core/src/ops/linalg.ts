@@ -11,6 +11,7 @@ import {
   type View,
 } from "@rondo/backend"
 import { apply, commonDevice, execute, output } from "../apply.js"
+import type { Rule } from "../graph.js"
 import { op } from "../op.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
@@ -35,31 +36,27 @@ const stretchedView = (x: Tensor, shape: readonly number[]): View => ({
   offset: x.offset,
 })
 
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
+const productRule =
+  (name: string): Rule =>
+  ([g], s) => [
+    g && s.needs[0] ? product(name, g, swap(s.y)) : null,
+    g && s.needs[1] ? product(name, swap(s.x), g) : null,
+  ]
+
 /** [..., M, K] x [..., K, N], batch dims broadcast. */
 function product(name: string, a: Tensor, b: Tensor): Tensor {
   const [m, k] = a.shape.slice(-2)
   const [k2, n] = b.shape.slice(-2)
   if (k !== k2) throw new ShapeError(`${name}: inner dimensions differ: ${shapeText(a.shape)} x ${shapeText(b.shape)}`)
   const batch = broadcastShapes(name, a.shape.slice(0, -2), b.shape.slice(0, -2))
-  const [out] = apply(
-    {
-      name,
-      keep: ["x", "y"],
-      keepFor: [["y"], ["x"]],
-      vjp: ([g], s) => [
-        g && s.needs[0] ? product(name, g, swap(s.y)) : null,
-        g && s.needs[1] ? product(name, swap(s.x), g) : null,
-      ],
-    },
-    [a, b],
-    (device) => {
-      const result = output(device, [...batch, m, n], a.dtype)
-      if (sizeOf(result.shape) === 0) return [result]
-      if (k === 0) execute(kernels.fill(result.dtype), [], [result], [0])
-      else execute(kernels.matmul, [stretchedView(a, [...batch, m, k]), stretchedView(b, [...batch, k, n])], [result])
-      return [result]
-    },
-  )
+  const [out] = apply({ name, keep: ["x", "y"], keepFor: [["y"], ["x"]], vjp: productRule(name) }, [a, b], (device) => {
+    const result = output(device, [...batch, m, n], a.dtype)
+    if (sizeOf(result.shape) === 0) return [result]
+    if (k === 0) execute(kernels.fill(result.dtype), [], [result], [0])
+    else execute(kernels.matmul, [stretchedView(a, [...batch, m, k]), stretchedView(b, [...batch, k, n])], [result])
+    return [result]
+  })
   return out
 }
 
@@ -212,21 +209,18 @@ function linearParts(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   return bias ? add(out, bias) : out
 }
 
+const linearRule: Rule = ([g], s) => {
+  if (!g) return []
+  return [
+    s.needs[0] ? product("linear", g, s.y) : null,
+    s.needs[1] ? product("linear", swap(g), s.x) : null,
+    s.needs[2] ? sum(g, 0) : null,
+  ]
+}
+
 function withBias(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   const [out] = apply(
-    {
-      name: "linear",
-      keep: ["x", "y"],
-      keepFor: [["y"], ["x"], []],
-      vjp: ([g], s) => {
-        if (!g) return []
-        return [
-          s.needs[0] ? product("linear", g, s.y) : null,
-          s.needs[1] ? product("linear", swap(g), s.x) : null,
-          s.needs[2] ? sum(g, 0) : null,
-        ]
-      },
-    },
+    { name: "linear", keep: ["x", "y"], keepFor: [["y"], ["x"], []], vjp: linearRule },
     [x, weight, bias],
     (device) => {
       const result = output(device, [x.shape[0], weight.shape[0]], x.dtype)

@@ -16,7 +16,7 @@ import {
 import { apply, execute, output } from "../apply.js"
 import { grad } from "../autograd.js"
 import type { Device } from "../device.js"
-import { mode, type Saved, wantsGrad } from "../graph.js"
+import { mode, type Rule, type Saved, wantsGrad } from "../graph.js"
 import { op } from "../op.js"
 import { stretched } from "../place.js"
 import { t } from "../samples.js"
@@ -174,11 +174,7 @@ function runLayer(layer: Layer): Tensor[] {
   const last = reverse ? 0 : projected.shape[0] - 1
   let written: Tensor[] = []
   return apply(
-    {
-      name: "recurrent",
-      keep: [],
-      vjp: (grads, saved) => (mode.record ? recorded(layer, grads, saved) : fused(layer, grads, saved)),
-    },
+    { name: "recurrent", keep: [], vjp: layerRule({ cell, reverse, biased: layer.bias !== null }) },
     inputs,
     (device) => {
       written = forward(layer, device, save)
@@ -190,24 +186,31 @@ function runLayer(layer: Layer): Tensor[] {
   )
 }
 
-/** The layer as its saved tensors have it, so that in-place changes since then are caught. */
-function restored(layer: Layer, saved: Saved): { layer: Layer; written: (i: number) => Tensor } {
-  const { bias, state } = layer
-  let i = 2
-  const again = {
-    ...layer,
-    projected: saved.more(0),
-    weight: saved.more(1),
-    bias: bias && saved.more(i++),
-    state: state.map(() => saved.more(i++)),
-  }
-  const count = i
-  return { layer: again, written: (k) => saved.more(count + k) }
+/** What a rule knows of its layer; the tensors are saved, so that in-place changes since then are caught. */
+interface Form {
+  readonly cell: RecurrentCell
+  readonly reverse: boolean
+  readonly biased: boolean
+}
+
+// Made outside of the operation: closures of one function share what they capture, and the rule must not hold operands.
+const layerRule =
+  (form: Form): Rule =>
+  (grads, saved) =>
+    mode.record ? recorded(form, grads, saved) : fused(form, grads, saved)
+
+function restored({ cell, reverse, biased }: Form, saved: Saved): { layer: Layer; written: (i: number) => Tensor } {
+  const states = biased ? 3 : 2
+  const count = states + (cell === "lstm" ? 2 : 1)
+  const state = Array.from({ length: count - states }, (_, i) => saved.more(states + i))
+  const bias = biased ? saved.more(2) : null
+  const layer: Layer = { cell, reverse, projected: saved.more(0), weight: saved.more(1), bias, state }
+  return { layer, written: (k) => saved.more(count + k) }
 }
 
 /** Gradients that can be differentiated again: those of the composition. */
-function recorded(before: Layer, grads: readonly (Tensor | null)[], saved: Saved): (Tensor | null)[] {
-  const { layer } = restored(before, saved)
+function recorded(form: Form, grads: readonly (Tensor | null)[], saved: Saved): (Tensor | null)[] {
+  const { layer } = restored(form, saved)
   const inputs = listed(layer)
   const outputs = composed(layer)
   const given = grads.flatMap((g, i) => (g ? [i] : []))
@@ -221,8 +224,8 @@ function recorded(before: Layer, grads: readonly (Tensor | null)[], saved: Saved
 }
 
 /** Gradients from the backward kernel, and one product over all times for the weights. */
-function fused(before: Layer, grads: readonly (Tensor | null)[], saved: Saved): (Tensor | null)[] {
-  const { layer, written } = restored(before, saved)
+function fused(form: Form, grads: readonly (Tensor | null)[], saved: Saved): (Tensor | null)[] {
+  const { layer, written } = restored(form, saved)
   const { cell, reverse, projected, weight, bias, state } = layer
   const isLSTM = cell === "lstm"
   const out = written(0)

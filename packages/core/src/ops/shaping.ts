@@ -71,17 +71,7 @@ export const cat = op(
     checkJoinable(parts, d)
     const lengths = tensors.map((x) => (isNothing(x) && !isNothing(first) ? 0 : x.shape[d]))
     const total = lengths.reduce((a, b) => a + b, 0)
-    const shapes = tensors.map((x) => x.shape)
-    const vjp: Rule = ([g], s) => {
-      if (!g) return []
-      let start = 0
-      return lengths.map((length, i) => {
-        start += length
-        if (!s.needs[i]) return null
-        const part = narrow(g, d, start - length, length)
-        return length === 0 ? reshape(part, shapes[i]) : part
-      })
-    }
+    const vjp = catRule(tensors.map((x) => x.shape), lengths, d) // prettier-ignore
     const [out] = apply({ name: "cat", keep: [], vjp }, tensors, (device) => {
       const shape = first.shape.map((size, i) => (i === d ? total : size))
       const result = output(device, shape, promoted(tensors))
@@ -95,6 +85,20 @@ export const cat = op(
     return out
   },
 )
+
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
+function catRule(shapes: readonly (readonly number[])[], lengths: readonly number[], d: number): Rule {
+  return ([g], s) => {
+    if (!g) return []
+    let start = 0
+    return lengths.map((length, i) => {
+      start += length
+      if (!s.needs[i]) return null
+      const part = narrow(g, d, start - length, length)
+      return length === 0 ? reshape(part, shapes[i]) : part
+    })
+  }
+}
 
 /** Joins tensors of one shape along a new dim. */
 export const stack = op(
@@ -116,9 +120,13 @@ export const stack = op(
   },
 )
 
+const stackRule =
+  (d: number): Rule =>
+  ([g]) =>
+    g ? unbind(g, d) : []
+
 function stacked(tensors: readonly Tensor[], d: number): Tensor {
-  const vjp: Rule = ([g]) => (g ? unbind(g, d) : [])
-  const [out] = apply({ name: "stack", keep: [], vjp }, tensors, (device) => {
+  const [out] = apply({ name: "stack", keep: [], vjp: stackRule(d) }, tensors, (device) => {
     const { shape } = tensors[0]
     const result = output(device, [...shape.slice(0, d), tensors.length, ...shape.slice(d)], promoted(tensors))
     tensors.forEach((x, i) => writeTo(result, selected(result, d, i), x))
@@ -128,25 +136,34 @@ function stacked(tensors: readonly Tensor[], d: number): Tensor {
 }
 
 /** Windows on `x` as the outputs of one node: their gradients are joined once, not padded and added one by one. */
-function windows(
-  name: string,
-  x: Tensor,
-  places: readonly Geometry[],
-  join: (grads: readonly Tensor[]) => Tensor,
-): Tensor[] {
+function windows(name: string, x: Tensor, places: readonly Geometry[], join: Join): Tensor[] {
   x.check(name)
   const parts = places.map((place) => windowOn(x, place))
-  const vjp: Rule = (grads) => {
+  if (wantsGrad([x]) && parts.length > 0) recordOp({ name, keep: [], vjp: windowsRule(places, join) }, [x], parts)
+  return parts
+}
+
+type Join = (grads: readonly Tensor[]) => Tensor
+const stackAlong =
+  (d: number): Join =>
+  (grads) =>
+    stacked(grads, d)
+const catAlong =
+  (d: number): Join =>
+  (grads) =>
+    cat(grads, d)
+
+function windowsRule(places: readonly Geometry[], join: Join): Rule {
+  const shapes = places.map((place) => place.shape)
+  return (grads) => {
     const some = grads.find((g) => g !== null)
     if (!some) return []
     // One zero serves all neighbours of a size whose gradient never came.
     let zero: Tensor | null = null
-    const missing = ({ shape }: Geometry): Tensor =>
+    const missing = (shape: readonly number[]): Tensor =>
       zero && sizeOf(zero.shape) === sizeOf(shape) ? zero : (zero = zerosOf(some, shape))
-    return [join(grads.map((g, i) => g ?? missing(places[i])))]
+    return [join(grads.map((g, i) => g ?? missing(shapes[i])))]
   }
-  if (wantsGrad([x]) && parts.length > 0) recordOp({ name, keep: [], vjp }, [x], parts)
-  return parts
 }
 
 /**
@@ -174,7 +191,7 @@ export const unbind = op(
     if (x.ndim === 0) throw new ShapeError("unbind: a tensor without dims has nothing to take apart")
     const d = readDim("unbind", dim, x.ndim)
     const places = Array.from({ length: x.shape[d] }, (_, i) => selected(x, d, i))
-    return windows("unbind", x, places, (grads) => stacked(grads, d))
+    return windows("unbind", x, places, stackAlong(d))
   },
 )
 
@@ -215,7 +232,7 @@ export const split = op(
     const d = readDim("split", dim, x.ndim)
     let start = 0
     const places = readParts(x, sizes, d).map((length) => stepped(x, d, (start += length) - length, length))
-    return windows("split", x, places, (grads) => cat(grads, d))
+    return windows("split", x, places, catAlong(d))
   },
 )
 

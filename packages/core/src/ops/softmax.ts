@@ -144,14 +144,18 @@ function needFloat(name: string, dtype: DType): void {
   throw new DTypeError(`${name}: needs a float tensor, got ${dtype}; convert it with .to("float32")`)
 }
 
+// Made outside of the operation: closures of one function share what they capture, and the rule must not hold the operand.
+const backRule =
+  (back: typeof softmaxBackward, d: number): Rule =>
+  ([g], s) => [g && back(g, s.out, d)]
+
 function normalised(name: "softmax" | "logSoftmax") {
   const back = name === "softmax" ? softmaxBackward : logSoftmaxBackward
   return (x: Tensor, dim: number, { dtype }: SoftmaxOptions = {}): Tensor => {
     const source = dtype ? toDType(x, dtype) : x
     needFloat(name, source.dtype)
     const d = readDim(name, dim, x.ndim)
-    const vjp: Rule = ([g], s) => [g && back(g, s.out, d)]
-    const [out] = apply({ name, keep: ["out"], vjp }, [source], (device) => [
+    const [out] = apply({ name, keep: ["out"], vjp: backRule(back, d) }, [source], (device) => [
       forward(device, source, d, name === "logSoftmax"),
     ])
     return out

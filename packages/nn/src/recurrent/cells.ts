@@ -5,6 +5,7 @@ import { uniform_ } from "../init.js"
 import { checkSize } from "../linear.js"
 import { Module } from "../module.js"
 import { emptyParameter, type FactoryOptions, type Parameter } from "../parameter.js"
+import { report } from "./probe.js"
 import { plainRecurrence, type RNNNonlinearity } from "./recurrent.js"
 import { gru, lstm, type Recurrence } from "./steps.js"
 
@@ -61,6 +62,7 @@ export abstract class RecurrentCell extends Module {
     const start = given ? given.map((state) => (batched ? state : state.unsqueeze(0))) : this.#zeros(rows.shape[0], x)
     const projected = linear(rows, this.weight_ih, this.bias_ih)
     const next = this.#recurrence.step(projected, start, { weight: this.weight_hh, bias: this.bias_hh })
+    report({ module: this, layer: 0, reverse: false, time: null, states: next })
     return batched ? next : next.map((state) => state.squeeze(0))
   }
   #zeros(batch: number, { dtype, device }: Tensor): Tensor[] {

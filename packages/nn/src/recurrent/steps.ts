@@ -7,9 +7,11 @@ export interface HiddenWeights {
   readonly weight: Tensor
   /** `[gates * H]` */
   readonly bias: Tensor | null
+  /** `[P, H]`: what an LSTM multiplies its output with before it is handed on. Default none. */
+  readonly projection?: Tensor | null
 }
 
-/** One kind of recurrence. The first of its state tensors is also its output. */
+/** One kind of recurrence. The first of its state tensors is also its output. Every step makes new state tensors. */
 export interface Recurrence {
   /** Rows of the weights per hidden unit: packed gates in PyTorch's order. */
   readonly gates: number
@@ -33,15 +35,17 @@ export const plain = {
 
 /**
  * Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates), gates packed as input, forget, cell, output:
- * c' = f c + i g, h' = o tanh(c') (https://pytorch.org/docs/stable/generated/torch.nn.LSTM.html).
+ * c' = f c + i g, h' = o tanh(c') (https://pytorch.org/docs/stable/generated/torch.nn.LSTM.html). With a projection,
+ * h' = W_hr (o tanh(c')) (Sak et al. 2014, https://arxiv.org/abs/1402.1128).
  */
 export const lstm: Recurrence = {
   gates: 4,
   states: 2,
-  step: (projected, [h, c], { weight, bias }) => {
+  step: (projected, [h, c], { weight, bias, projection }) => {
     const [input, forget, cell, output] = linear(h, weight, bias).add(projected).chunk(4, 1)
     const next = forget.sigmoid().mul(c).add(input.sigmoid().mul(cell.tanh()))
-    return [output.sigmoid().mul(next.tanh()), next]
+    const shown = output.sigmoid().mul(next.tanh())
+    return [projection ? linear(shown, projection) : shown, next]
   },
 }
 

@@ -8,7 +8,8 @@ import { reduceCases } from "./reduce.js"
 
 export const kernelsCheck: Check = {
   name: "kernels",
-  about: "Every kernel in every dtype and layout gives what naive float64 loops give, and writes nothing beside its outputs.",
+  about:
+    "Every kernel in every dtype and layout gives what naive float64 loops give, and writes nothing beside its outputs.",
   cases: (context) => [
     ...mapCases(context),
     ...reduceCases(context),

@@ -7,7 +7,8 @@ import type { Case, Context } from "../../suite.js"
 
 const filled = (count: number, dtype: DType, seed = 0): number[] =>
   Array.from({ length: count }, (_, i) => stored(((i * 13 + seed) % 23) * (dtype.includes("float") ? 0.5 : 1), dtype))
-const places = (count: number, size: number): number[] => Array.from({ length: count }, (_, i) => (i * 7 + (i >> 2)) % size)
+const places = (count: number, size: number): number[] =>
+  Array.from({ length: count }, (_, i) => (i * 7 + (i >> 2)) % size)
 
 interface Setup {
   readonly kind: "gather" | "add" | "replace"
@@ -19,10 +20,17 @@ interface Setup {
   readonly layout: Layout
 }
 
-const offsetIn = (shape: readonly number[], at: readonly number[]): number => at.reduce((sum, k, d) => sum * shape[d] + k, 0)
+const offsetIn = (shape: readonly number[], at: readonly number[]): number =>
+  at.reduce((sum, k, d) => sum * shape[d] + k, 0)
 
 /** What the storage that is written holds afterwards. */
-function naive({ kind, dim, shape, dtype }: Setup, rows: readonly number[], index: readonly number[], x: readonly number[], source: readonly number[]): number[] {
+function naive(
+  { kind, dim, shape, dtype }: Setup,
+  rows: readonly number[],
+  index: readonly number[],
+  x: readonly number[],
+  source: readonly number[],
+): number[] {
   const out = kind === "gather" ? new Array<number>(sizeOf(rows)) : [...x]
   indexesOf(rows).forEach((at, i) => {
     const there = offsetIn(shape, at.map((k, d) => (d === dim ? index[i] : k))) // prettier-ignore
@@ -37,13 +45,22 @@ function indexingCase(context: Context, setup: Setup): Case {
   const rows = shape.map((size, d) => (d === dim ? count : size))
   const run: Case["run"] = (tolerance) =>
     withMemory(context.backend, async (memory) => {
-      const [xs, is, ss] = [filled(sizeOf(shape), dtype), places(sizeOf(rows), shape[dim]), filled(sizeOf(rows), dtype, 3)]
+      const [xs, is, ss] = [
+        filled(sizeOf(shape), dtype),
+        places(sizeOf(rows), shape[dim]),
+        filled(sizeOf(rows), dtype, 3),
+      ]
       const x = memory.view(dtype, shape, xs, layout)
       const i = memory.view(index, rows, is, layout)
       const out = kind === "gather" ? memory.empty(dtype, rows) : x
       if (kind === "gather") context.backend.run({ kind, dim }, [x, i], [out])
       else context.backend.run({ kind: "scatter", dim, mode: kind }, [i, memory.view(dtype, rows, ss, layout)], [x])
-      const error = compareValues(await memory.read(out), naive(setup, rows, is, xs, ss), dtype, tolerance ?? { ulp: kind === "add" ? 2 : 0 })
+      const error = compareValues(
+        await memory.read(out),
+        naive(setup, rows, is, xs, ss),
+        dtype,
+        tolerance ?? { ulp: kind === "add" ? 2 : 0 },
+      )
       const outside = strays(out, await memory.all(out))
       hold(outside.length === 0, `elements outside of the output were written: ${outside.join(", ")}`)
       return error
@@ -62,13 +79,24 @@ function rowsCase(context: Context, kind: "gather" | "add"): Case {
       const source = memory.view("float32", [5, 3], filled(15, "float32", 2))
       const target = memory.view("float32", [4, 3], table)
       const setup: Setup = { kind, shape: [4, 3], dim: 0, count: 5, dtype: "float32", index: "int32", layout: "plain" }
-      const want = naive(setup, [5, 3], list.flatMap((i) => [i, i, i]), table, filled(15, "float32", 2))
+      const want = naive(
+        setup,
+        [5, 3],
+        list.flatMap((i) => [i, i, i]),
+        table,
+        filled(15, "float32", 2),
+      )
       const out = kind === "gather" ? memory.empty("float32", [5, 3]) : target
       if (kind === "gather") context.backend.run({ kind, dim: 0 }, [target, wide], [out])
       else context.backend.run({ kind: "scatter", dim: 0, mode: "add" }, [wide, source], [target])
       compareValues(await memory.read(out), want, "float32", { ulp: 2 })
     })
-  return { id: "rows by an index of stride 0, with duplicates", op: kind === "gather" ? "gather" : "scatter.add", dtype: "float32", run }
+  return {
+    id: "rows by an index of stride 0, with duplicates",
+    op: kind === "gather" ? "gather" : "scatter.add",
+    dtype: "float32",
+    run,
+  }
 }
 
 async function caught(context: Context, memory: Memory, body: () => View): Promise<unknown> {
@@ -99,10 +127,19 @@ function rangeCase(context: Context, kind: "gather" | "add" | "replace", bad: nu
       hold(String(error).includes(String(bad)), `the message does not name the index: ${String(error)}`)
       compareValues(await memory.read(out), untouched, "float32", {}, { what: "after the error", source: "before" })
       // The device goes on working.
-      context.backend.run({ kind: "gather", dim: 0 }, [x, memory.view("int32", [1, 2], [1, 1])], [memory.empty("float32", [1, 2])])
+      context.backend.run(
+        { kind: "gather", dim: 0 },
+        [x, memory.view("int32", [1, 2], [1, 1])],
+        [memory.empty("float32", [1, 2])],
+      )
       await context.backend.sync()
     })
-  return { id: `index ${bad} out of range`, op: kind === "gather" ? "gather" : `scatter.${kind}`, dtype: "float32", run }
+  return {
+    id: `index ${bad} out of range`,
+    op: kind === "gather" ? "gather" : `scatter.${kind}`,
+    dtype: "float32",
+    run,
+  }
 }
 
 const geometries: readonly (readonly [readonly number[], number, number])[] = [
@@ -118,7 +155,11 @@ export function indexingCases(context: Context): Case[] {
   ) // prettier-ignore
   const strided = kinds.flatMap((kind) =>
     (["permuted", "stepped", "reversed"] as const).flatMap((layout) =>
-      geometries.slice(1, 4).map(([shape, dim, count]) => indexingCase(context, { kind, shape, dim, count, dtype: "float32", index: "int32", layout })),
+      geometries
+        .slice(1, 4)
+        .map(([shape, dim, count]) =>
+          indexingCase(context, { kind, shape, dim, count, dtype: "float32", index: "int32", layout }),
+        ),
     ),
   )
   const wide = context.dtypes.includes("int64") ? kinds.map((kind) => indexingCase(context, { kind, shape: [4, 3], dim: 0, count: 6, dtype: "float32", index: "int64", layout: "plain" })) : [] // prettier-ignore

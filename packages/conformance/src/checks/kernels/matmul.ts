@@ -22,7 +22,9 @@ interface Setup {
 
 const filled = (count: number, seed: number, dtype: DType): number[] => {
   const scale = isFloat(dtype) ? 0.21 : 1
-  return Array.from({ length: count }, (_, i) => stored((((i * 29 + seed * 7) % 19) - (dtype === "uint8" ? 0 : 9)) * scale, dtype))
+  return Array.from({ length: count }, (_, i) =>
+    stored((((i * 29 + seed * 7) % 19) - (dtype === "uint8" ? 0 : 9)) * scale, dtype),
+  )
 }
 
 interface Operand {
@@ -30,7 +32,13 @@ interface Operand {
   readonly values: readonly number[]
 }
 
-function operand(memory: Memory, shape: readonly number[], dtype: DType, seed: number, layout: Layout = "plain"): Operand {
+function operand(
+  memory: Memory,
+  shape: readonly number[],
+  dtype: DType,
+  seed: number,
+  layout: Layout = "plain",
+): Operand {
   const values = filled(sizeOf(shape), seed, dtype)
   return { view: memory.view(dtype, shape, values, layout), values }
 }
@@ -65,7 +73,9 @@ async function runSetup(context: Context, memory: Memory, setup: Setup): Promise
   const out = operand(memory, shape, dtype, 5)
   const compute = computeDType(dtype)
   const x = e.cast(e.input(0, dtype), compute)
-  const epilogue = further ? e.cast(e.add(e.max(x, e.like(x, 0)), e.cast(e.input(1, dtype), compute)), dtype) : undefined
+  const epilogue = further
+    ? e.cast(e.add(e.max(x, e.like(x, 0)), e.cast(e.input(1, dtype), compute)), dtype)
+    : undefined
   const kernel: MatmulKernel = { kind: "matmul", bias: bias !== null, accumulate: setup.accumulate, epilogue }
   const views = [a.view, sharedB ? repeated(b.view, batch) : b.view]
   if (bias) views.push(setup.bias === "row" ? repeated(bias.view, shape.slice(0, -1)) : bias.view)
@@ -90,8 +100,14 @@ function matmulCase(context: Context, setup: Setup): Case {
       const slack = isFloat(dtype) ? epsilon(dtype) + epsilon(computeDType(dtype)) * k : 0
       return compareValues(got, want, dtype, tolerance ?? { rtol: 2 * slack, atol: 4 * slack }, { source: "naive" })
     })
-  const extras = [setup.sharedB && "shared b", setup.bias && `${setup.bias} bias`, setup.accumulate && "accumulate", setup.epilogue && "epilogue"]
-  const text = `${[...batch, `${m}x${k}x${n}`].join(" ")} ${layoutA} ${layoutB} ${extras.filter(Boolean).join(" ")}`.trim()
+  const extras = [
+    setup.sharedB && "shared b",
+    setup.bias && `${setup.bias} bias`,
+    setup.accumulate && "accumulate",
+    setup.epilogue && "epilogue",
+  ]
+  const text =
+    `${[...batch, `${m}x${k}x${n}`].join(" ")} ${layoutA} ${layoutB} ${extras.filter(Boolean).join(" ")}`.trim()
   return { id: text, op: "matmul", dtype, run }
 }
 

@@ -11,14 +11,20 @@ type ScanOperator = "sum" | "prod" | "max" | "min"
 function linesAlong(shape: readonly number[], dim: number): number[][] {
   const kept = shape.map((size, d) => (d === dim ? 1 : size))
   const offset = (index: readonly number[]): number => index.reduce((sum, k, d) => sum * shape[d] + k, 0)
-  return indexesOf(kept).map((index) => Array.from({ length: shape[dim] }, (_, i) => offset(index.map((k, d) => (d === dim ? i : k)))))
+  return indexesOf(kept).map((index) =>
+    Array.from({ length: shape[dim] }, (_, i) => offset(index.map((k, d) => (d === dim ? i : k)))),
+  )
 }
 
 // torch.cummax: a NaN is taken over and stays, and of equal values the last counts.
 const takesOver = (x: number, best: number, op: ScanOperator): boolean =>
   Number.isNaN(x) || (!Number.isNaN(best) && (op === "max" ? x >= best : x <= best))
 
-function naiveScan(op: ScanOperator, line: readonly number[], reverse: boolean): { values: number[]; positions: number[] } {
+function naiveScan(
+  op: ScanOperator,
+  line: readonly number[],
+  reverse: boolean,
+): { values: number[]; positions: number[] } {
   const order = line.map((_, i) => (reverse ? line.length - 1 - i : i))
   const values: number[] = new Array(line.length)
   const positions: number[] = new Array(line.length)
@@ -35,7 +41,9 @@ function naiveScan(op: ScanOperator, line: readonly number[], reverse: boolean):
 }
 
 const ordinary = (count: number, dtype: DType): number[] =>
-  Array.from({ length: count }, (_, i) => stored((((i * 11 + 3) % 7) - (dtype === "uint8" || dtype === "bool" ? 0 : 2)) * (isFloat(dtype) ? 0.75 : 1), dtype))
+  Array.from({ length: count }, (_, i) =>
+    stored((((i * 11 + 3) % 7) - (dtype === "uint8" || dtype === "bool" ? 0 : 2)) * (isFloat(dtype) ? 0.75 : 1), dtype),
+  )
 
 interface ScanSetup {
   readonly op: ScanOperator
@@ -47,7 +55,10 @@ interface ScanSetup {
   readonly values?: readonly number[]
 }
 
-function scanCase(context: Context, { op, shape, dim, dtype, reverse = false, layout = "plain", values }: ScanSetup): Case {
+function scanCase(
+  context: Context,
+  { op, shape, dim, dtype, reverse = false, layout = "plain", values }: ScanSetup,
+): Case {
   const run: Case["run"] = (tolerance) =>
     withMemory(context.backend, async (memory) => {
       const xs = values ?? ordinary(sizeOf(shape), dtype)
@@ -64,12 +75,24 @@ function scanCase(context: Context, { op, shape, dim, dtype, reverse = false, la
       const slack = epsilon(dtype) * Math.max(4, shape[dim] / 8)
       return compareValues(await memory.read(out), want, dtype, tolerance ?? (at ? {} : { rtol: slack, atol: slack }))
     })
-  return { id: `[${shape.join(", ")}] dim ${dim} ${layout}${reverse ? " reverse" : ""}${values ? " special" : ""}`, op: `scan.${op}`, dtype, run }
+  return {
+    id: `[${shape.join(", ")}] dim ${dim} ${layout}${reverse ? " reverse" : ""}${values ? " special" : ""}`,
+    op: `scan.${op}`,
+    dtype,
+    run,
+  }
 }
 
 function scans(context: Context): Case[] {
   const scanOperators: readonly ScanOperator[] = ["sum", "prod", "max", "min"]
-  const geometry: readonly (readonly [readonly number[], number])[] = [[[6], 0], [[3, 4], 0], [[3, 4], 1], [[2, 3, 4], 1], [[1, 5], 0], [[67], 0]]
+  const geometry: readonly (readonly [readonly number[], number])[] = [
+    [[6], 0],
+    [[3, 4], 0],
+    [[3, 4], 1],
+    [[2, 3, 4], 1],
+    [[1, 5], 0],
+    [[67], 0],
+  ]
   const dtypes = context.dtypes.filter((dtype) => dtype !== "bool" && dtype !== "uint8")
   return scanOperators.flatMap((op) => [
     ...dtypes.flatMap((dtype) => geometry.filter(([shape]) => op !== "prod" || shape[0] < 60).flatMap(([shape, dim]) =>
@@ -81,18 +104,29 @@ function scans(context: Context): Case[] {
 
 /** NaN is greatest; equal values keep their order, also when sorting downwards. */
 function naiveSort(line: readonly number[], descending: boolean): number[] {
-  const rank = (a: number, b: number): number => (Number.isNaN(a) ? (Number.isNaN(b) ? 0 : 1) : Number.isNaN(b) ? -1 : a < b ? -1 : a > b ? 1 : 0)
+  const rank = (a: number, b: number): number =>
+    Number.isNaN(a) ? (Number.isNaN(b) ? 0 : 1) : Number.isNaN(b) ? -1 : a < b ? -1 : a > b ? 1 : 0
   return line.map((_, i) => i).sort((i, j) => (descending ? rank(line[j], line[i]) : rank(line[i], line[j])) || i - j)
 }
 
-function sortCase(context: Context, shape: readonly number[], descending: boolean, dtype: DType, layout: Layout, values: readonly number[], label: string): Case {
+function sortCase(
+  context: Context,
+  shape: readonly number[],
+  descending: boolean,
+  dtype: DType,
+  layout: Layout,
+  values: readonly number[],
+  label: string,
+): Case {
   const run = (): Promise<void> =>
     withMemory(context.backend, async (memory) => {
       const x = memory.view(dtype, shape, values, layout)
       const [out, at] = [memory.empty(dtype, shape), memory.empty("int32", shape)]
       context.backend.run({ kind: "sort", descending }, [x], [out, at])
       const n = shape.at(-1) as number
-      const order = Array.from({ length: sizeOf(shape) / n }, (_, r) => naiveSort(values.slice(r * n, (r + 1) * n), descending))
+      const order = Array.from({ length: sizeOf(shape) / n }, (_, r) =>
+        naiveSort(values.slice(r * n, (r + 1) * n), descending),
+      )
       compareValues(await memory.read(at), order.flat(), "int32", {}, { what: "positions" })
       const want = order.flatMap((line, r) => line.map((i) => values[r * n + i]))
       compareValues(await memory.read(out), want, dtype, {}, { what: "values" })
@@ -102,7 +136,8 @@ function sortCase(context: Context, shape: readonly number[], descending: boolea
 
 function sorts(context: Context): Case[] {
   const odd = [2, NaN, -Infinity, 2, 0, -0, Infinity, NaN, 2, -3.5, 0, 1e-40]
-  const ties = (count: number, dtype: DType): number[] => Array.from({ length: count }, (_, i) => stored((i * 7) % 5, dtype))
+  const ties = (count: number, dtype: DType): number[] =>
+    Array.from({ length: count }, (_, i) => stored((i * 7) % 5, dtype))
   return [false, true].flatMap((descending) => [
     ...context.dtypes.flatMap((dtype) => [[7], [3, 5], [2, 2, 33], [4, 1]].map((shape) =>
       sortCase(context, shape, descending, dtype, "plain", ties(sizeOf(shape), dtype), "ties"))),

@@ -66,7 +66,9 @@ function typed({ op, dtype }: Setup): { carried: DType; result: DType } {
 
 function defaults(shape: readonly number[], dtype: DType): number[] {
   const scale = isFloat(dtype) ? 0.37 : 1
-  return Array.from({ length: sizeOf(shape) }, (_, i) => stored((((i * 31 + 5) % 17) - (dtype === "uint8" ? 0 : 8)) * scale, dtype))
+  return Array.from({ length: sizeOf(shape) }, (_, i) =>
+    stored((((i * 31 + 5) % 17) - (dtype === "uint8" ? 0 : 8)) * scale, dtype),
+  )
 }
 
 function reduceCase(context: Context, setup: Setup): Case {
@@ -81,7 +83,11 @@ function reduceCase(context: Context, setup: Setup): Case {
       context.backend.run({ kind: "reduce", op, dims, expr: e.cast(e.input(0, dtype), carried) }, [x], [out])
       const lists = indexesOf(kept).map((): number[] => [])
       const at = new Map(indexesOf(kept).map((index, i) => [index.join(), i]))
-      indexesOf(shape).forEach((index, i) => lists[at.get(index.map((k, d) => (dims.includes(d) ? 0 : k)).join()) as number].push(stored(values[i], carried)))
+      indexesOf(shape).forEach((index, i) =>
+        lists[at.get(index.map((k, d) => (dims.includes(d) ? 0 : k)).join()) as number].push(
+          stored(values[i], carried),
+        ),
+      )
       const want = lists.map((list) => stored(naiveReduce(op, list), result))
       const count = Math.max(1, sizeOf(dims.map((d) => shape[d])))
       // Pairwise summation loses at most log2(n) roundings of the largest partial sum.
@@ -97,12 +103,18 @@ const shapeDims: readonly (readonly [readonly number[], readonly number[]])[] = 
   [[7], [0]], [[], []], [[3, 5], [0]], [[3, 5], [1]], [[3, 5], [0, 1]], [[2, 3, 4], [1]], [[2, 3, 4], [0, 2]], [[2, 3, 4], [2, 1]],
   [[2, 1, 3], [1]], [[33, 2], [0]], [[2, 131], [1]],
 ] // prettier-ignore
-const emptyDims: readonly (readonly [readonly number[], readonly number[]])[] = [[[0], [0]], [[2, 0], [1]], [[0, 3], [0]]]
+const emptyDims: readonly (readonly [readonly number[], readonly number[]])[] = [
+  [[0], [0]],
+  [[2, 0], [1]],
+  [[0, 3], [0]],
+]
 
 function special(context: Context, dtype: DType): Case[] {
   const rows = [NaN, 1, 2, 3, NaN, 2, Infinity, -Infinity, 0, 5, 5, 5, -Infinity, -Infinity, -Infinity, 0, -0, 0]
   const ops: readonly ReduceOperator[] = ["sum", "max", "min", "argmax", "argmin"]
-  return ops.map((op) => reduceCase(context, { op, shape: [6, 3], dims: [1], dtype, values: rows, label: "NaN, infinities, ties" }))
+  return ops.map((op) =>
+    reduceCase(context, { op, shape: [6, 3], dims: [1], dtype, values: rows, label: "NaN, infinities, ties" }),
+  )
 }
 
 function casesOf(context: Context, dtype: DType): Case[] {
@@ -112,15 +124,35 @@ function casesOf(context: Context, dtype: DType): Case[] {
     const strided = layoutNames.slice(1).flatMap((layout) =>
       fits.filter(([shape]) => shape.length > 1).slice(0, 4).map(([shape, dims]) => reduceCase(context, { op, shape, dims, dtype, layout }))) // prettier-ignore
     const hasEmpty = op === "sum" || op === "prod" || op === "any" || op === "all"
-    return [...plain, ...strided, ...(hasEmpty ? emptyDims.map(([shape, dims]) => reduceCase(context, { op, shape, dims, dtype })) : [])]
+    return [
+      ...plain,
+      ...strided,
+      ...(hasEmpty ? emptyDims.map(([shape, dims]) => reduceCase(context, { op, shape, dims, dtype })) : []),
+    ]
   })
 }
 
 export function reduceCases(context: Context): Case[] {
   // A plain running sum in float32 would be off by a hundred times the tolerance here.
   const long = new Array<number>(65536).fill(Math.fround(0.1))
-  const longSum = reduceCase(context, { op: "sum", shape: [65536], dims: [0], dtype: "float32", values: long, tolerance: { rtol: 2e-6 }, label: "long" })
-  const columns = reduceCase(context, { op: "sum", shape: [16384, 2], dims: [0], dtype: "float32", values: long.slice(0, 32768), tolerance: { rtol: 2e-6 }, label: "long" })
+  const longSum = reduceCase(context, {
+    op: "sum",
+    shape: [65536],
+    dims: [0],
+    dtype: "float32",
+    values: long,
+    tolerance: { rtol: 2e-6 },
+    label: "long",
+  })
+  const columns = reduceCase(context, {
+    op: "sum",
+    shape: [16384, 2],
+    dims: [0],
+    dtype: "float32",
+    values: long.slice(0, 32768),
+    tolerance: { rtol: 2e-6 },
+    label: "long",
+  })
   const floats = context.dtypes.filter((dtype) => dtype === "float32" || dtype === "float64")
   // Maxima of bools are any and all; sums of them are counts.
   const usable = (one: Case): boolean => one.dtype !== "bool" || !/max|min/.test(one.op)

@@ -1,0 +1,138 @@
+// Vectors for whole numbers: a table of rows that is learned.
+import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
+import { embedding as lookup, noGrad, type Tensor, where } from "@rondo/core"
+import { normal_ } from "./init.js"
+import { checkSize } from "./linear.js"
+import { Module } from "./module.js"
+import { emptyParameter, type FactoryOptions, Parameter } from "./parameter.js"
+
+/** Options of the function {@link embedding}. */
+export interface EmbeddingCall {
+  /** The row of this number gets no gradient; negative numbers count from the end. Default: none. */
+  readonly paddingIdx?: number | null
+  /** Rows that are looked up and longer than this are shortened to it, in place. Default: none. */
+  readonly maxNorm?: number | null
+  /** Which norm `maxNorm` means. Default 2. */
+  readonly normType?: number
+  /** Divide the gradient of a row by how often it was asked for. Default false. */
+  readonly scaleGradByFreq?: boolean
+}
+
+/** Options of {@link Embedding}. */
+export interface EmbeddingLayerOptions extends EmbeddingCall, FactoryOptions {
+  /** Start with these rows [V, E], whose memory the layer then shares, instead of drawing. */
+  readonly weight?: Tensor
+}
+
+/** Shortens the rows that `index` names, in place and unrecorded. Rows named twice are written twice, with equal values. */
+function renormalise(weight: Tensor, index: Tensor, maxNorm: number, normType: number): void {
+  noGrad(() => {
+    const flat = index.reshape(-1)
+    const rows = weight.indexSelect(0, flat)
+    const norm = rows.norm(normType, 1, { keepdim: true })
+    // PyTorch's guard against a division by 0 (aten/src/ATen/native/Embedding.cpp).
+    const scale = where(norm.gt(maxNorm), norm.add(1e-7).reciprocal().mul(maxNorm), 1)
+    weight.scatter_(0, flat.unsqueeze(1).expand(rows.shape), rows.mul(scale))
+  })
+}
+
+/**
+ * Rows of `weight` [V, E] by an int32 or int64 tensor of any shape: [..., E]. As `torch.nn.functional.embedding`.
+ *
+ * Throws a DTypeError for indices that are no integers, a ValueError for a paddingIdx outside of the table, an IndexError
+ * for a row that does not exist (where the device reads asynchronously: at the next read).
+ *
+ * @example
+ * ```ts
+ * const rows = embed(tensor([[0, 2]], { dtype: "int32" }), eye(3)) // [1, 2, 3]
+ * ```
+ */
+export function embed(index: Tensor, weight: Tensor, options: EmbeddingCall = {}): Tensor {
+  const { maxNorm = null, normType = 2, ...rest } = options
+  if (maxNorm !== null && sizeOf(index.shape) > 0) renormalise(weight, index, maxNorm, normType)
+  return lookup(weight, index, { paddingIdx: rest.paddingIdx, scaleGradByFreq: rest.scaleGradByFreq })
+}
+
+/**
+ * A table of `numEmbeddings` learned rows of `embeddingDim` numbers; `forward` looks rows up by index. Rows start as
+ * standard normal numbers, drawn as `torch.nn.Embedding` draws them; the row `paddingIdx` starts as zeros and stays so.
+ * The gradient is one fill and one scatter: it does not walk the table once for every index.
+ *
+ * Throws a ValueError for sizes that are no whole numbers and for a paddingIdx outside of the table.
+ *
+ * @example
+ * ```ts
+ * const layer = new Embedding(1000, 16, { paddingIdx: 0 })
+ * const y = layer.forward(tensor([[4, 8, 0]], { dtype: "int32" })) // [1, 3, 16]
+ * ```
+ */
+export class Embedding extends Module {
+  readonly numEmbeddings: number
+  readonly embeddingDim: number
+  /** Counted from the front. */
+  readonly paddingIdx: number | null
+  readonly maxNorm: number | null
+  readonly normType: number
+  readonly scaleGradByFreq: boolean
+  /** `[numEmbeddings, embeddingDim]` */
+  weight: Parameter
+
+  constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingLayerOptions = {}) {
+    super()
+    const { paddingIdx = null, maxNorm = null, normType = 2, scaleGradByFreq = false, weight, ...factory } = options
+    checkSize("Embedding", "numEmbeddings", numEmbeddings)
+    checkSize("Embedding", "embeddingDim", embeddingDim)
+    if (paddingIdx !== null && !(paddingIdx >= -numEmbeddings && paddingIdx < numEmbeddings)) {
+      throw new ValueError(`Embedding: paddingIdx must lie within the ${numEmbeddings} rows: got ${paddingIdx}`)
+    }
+    this.numEmbeddings = numEmbeddings
+    this.embeddingDim = embeddingDim
+    this.paddingIdx = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx
+    this.maxNorm = maxNorm
+    this.normType = normType
+    this.scaleGradByFreq = scaleGradByFreq
+    if (weight && (weight.ndim !== 2 || weight.shape[0] !== numEmbeddings || weight.shape[1] !== embeddingDim)) {
+      throw new ShapeError(`Embedding: got weight ${shapeText(weight.shape)}, expected [${numEmbeddings}, ${embeddingDim}]`)
+    }
+    this.weight = weight ? new Parameter(weight) : emptyParameter([numEmbeddings, embeddingDim], factory)
+    if (!weight) this.resetParameters()
+  }
+  /**
+   * A layer that starts with given rows [V, E]. Frozen, unless `freeze: false`. Throws a ShapeError for other ranks.
+   *
+   * @example
+   * ```ts
+   * const layer = Embedding.fromPretrained(eye(3))
+   * ```
+   */
+  static fromPretrained(
+    rows: Tensor,
+    { freeze = true, ...options }: EmbeddingCall & { readonly freeze?: boolean } = {},
+  ): Embedding {
+    if (rows.ndim !== 2) {
+      throw new ShapeError(`Embedding.fromPretrained: the table must have 2 dims: got ${shapeText(rows.shape)}`)
+    }
+    const layer = new Embedding(rows.shape[0], rows.shape[1], { ...options, weight: rows })
+    layer.weight.requiresGrad_(!freeze)
+    return layer
+  }
+  /** Draws the rows anew. */
+  resetParameters(): void {
+    normal_(this.weight)
+    const { paddingIdx } = this
+    if (paddingIdx !== null) noGrad(() => this.weight.select(0, paddingIdx).zero_())
+  }
+  forward(index: Tensor): Tensor {
+    return embed(index, this.weight, this)
+  }
+  protected override extraRepr(): string {
+    const { paddingIdx, maxNorm, normType, scaleGradByFreq } = this
+    return [
+      `${this.numEmbeddings}, ${this.embeddingDim}`,
+      ...(paddingIdx === null ? [] : [`padding_idx=${paddingIdx}`]),
+      ...(maxNorm === null ? [] : [`max_norm=${maxNorm}`]),
+      ...(normType === 2 ? [] : [`norm_type=${normType}`]),
+      ...(scaleGradByFreq ? ["scale_grad_by_freq=True"] : []),
+    ].join(", ")
+  }
+}
