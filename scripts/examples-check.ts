@@ -8,7 +8,17 @@ import { basename, dirname, join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import ts from "typescript"
 import { agrees, type Example, freeNames, type Instrumented, instrument, nameOf } from "./examples.js"
-import type { Outcome } from "./examples-runner.js"
+
+/** What one example did. */
+export interface Outcome {
+  readonly name: string
+  readonly error: string | null
+  /** By line. */
+  readonly prints: Readonly<Record<number, readonly string[]>>
+  /** By line: sizes and dtypes of declared values, null for what is no tensor. */
+  readonly shapes: Readonly<Record<number, readonly (Sized | null)[]>>
+}
+type Sized = { readonly shape: readonly number[]; readonly dtype: string | null }
 
 /** An example as a module: `head` is its first line, so that its other lines keep their numbers. */
 interface Prepared {
@@ -41,7 +51,8 @@ export class Checker {
   private readonly sources: Map<string, string>
   private program: ts.Program
 
-  constructor(root: string) {
+  /** `files` are sources that hold examples and that no package may export yet. */
+  constructor(root: string, files: readonly string[] = []) {
     this.root = root
     this.sources = entries(root)
     const { config } = ts.readConfigFile(join(root, "tsconfig.base.json"), ts.sys.readFile)
@@ -57,7 +68,8 @@ export class Checker {
       typeRoots: [join(root, "node_modules", "@types")],
     }
     this.host = this.makeHost()
-    this.program = ts.createProgram([...this.sources.values()], this.options, this.host)
+    const own = files.filter((file) => file.endsWith(".ts")).map((file) => join(root, file))
+    this.program = ts.createProgram([...new Set([...this.sources.values(), ...own])], this.options, this.host)
   }
 
   private makeHost(): ts.CompilerHost {
@@ -191,9 +203,9 @@ async function bundle(root: string, folder: string, texts: Map<string, { text: s
     },
   }
   await build({
-    entryPoints: [join(root, "scripts", "examples-runner.ts"), ...texts.keys()].map((path) => ({
+    entryPoints: [join(root, "scripts", "examples-runner.mjs"), ...texts.keys()].map((path) => ({
       in: path,
-      out: basename(path, ".ts"),
+      out: basename(path, ".mjs"),
     })),
     outdir: folder,
     bundle: true,
@@ -215,8 +227,7 @@ function start(program: string, list: readonly { name: string; url: string }[], 
     child.stdout.on("data", (chunk) => (out += chunk))
     child.stderr.on("data", (chunk) => (err += chunk))
     child.on("close", (code, signal) => {
-      const rows = out.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Outcome & { started?: string }) // prettier-ignore
-      const outcomes = rows.filter((row) => row.started === undefined)
+      const outcomes = out.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Outcome) // prettier-ignore
       const last = list[outcomes.length]
       const why = signal ? `not finished after ${limit / 1000} s for all` : `ended the process with code ${code}`
       done({ outcomes, trouble: last ? [`${last.name}: ${why}; the examples behind it did not run: ${err}`] : [] })
@@ -242,7 +253,6 @@ export function judge(outcome: Outcome, { prints, shapes }: Instrumented): strin
   return [...printed, ...sized]
 }
 
-type Sized = { readonly shape: readonly number[]; readonly dtype: string | null }
 const sameShape = (got: Sized | null, wanted: Sized): boolean =>
   got !== null &&
   JSON.stringify(got.shape) === JSON.stringify(wanted.shape) &&

@@ -6,8 +6,11 @@ import { agrees, collect, type Example, extract, freeNames, instrument } from ".
 import { Checker, runExamples } from "./examples-check.js"
 
 const root = join(fileURLToPath(import.meta.url), "..", "..")
-const checker = new Checker(root)
 const examples = collect(root)
+const checker = new Checker(
+  root,
+  examples.map(({ file }) => file),
+)
 const sample = (code: string, line = 2): Example => ({ file: "docs/x.md", line, code, noRun: false, addedTo: null })
 const problemsOf = (code: string, limit = 20_000) => runExamples(checker, root, [sample(code)], limit)
 

@@ -54,9 +54,7 @@ export async function gradientFlow(session: Session): Promise<Outcome> {
     lines.push({ name: `|W| = ${gain}`, points: linear.map((norm, i) => [i + 1, norm]) })
   }
   session.print(columns(rows))
-  session.print(
-    "   Linear, the product is exactly |W|^n; tanh's slope is at most 1, so it shrinks the product further.",
-  )
+  session.print("   Linear: the product is exactly |W|^n. Slopes of tanh are at most 1 and shrink it further.")
   await savePlot(session, {
     file: "gradient-flow.svg",
     title: "Size of the product of Jacobians, linear recurrence",

@@ -83,7 +83,7 @@ async function weather(session: Session): Promise<Outcome> {
   ]) // prettier-ignore
   await plotWeather(session, split.test, fitted.test)
   const gain = ((1 - ours.mae / naive.mae) * 100).toFixed(1)
-  session.print(`   Better than naive by ${gain} % in a year that no choice was made on.`)
+  session.print(`   Better than naive by ${gain} % in a year that neither training nor stopping has seen.`)
   return { result: `error ${ours.mae.toFixed(3)} °C`, expected: `naive ${naive.mae.toFixed(3)} °C, to be beaten`, ok: ours.mae < naive.mae } // prettier-ignore
 }
 
@@ -132,7 +132,7 @@ async function index(session: Session): Promise<Outcome> {
   const forecast = today.map((close, i) => close * Math.exp(fitted.test[i] / 100))
   const [ours, naive] = [errorsOf(forecast, actual), errorsOf(today, actual)]
   printErrors(session, "points", [["RNN on returns", ours], ["naive: as today", naive]]) // prettier-ignore
-  session.print("   The naive forecast is hard to beat here: prices already hold what their past says about tomorrow.")
+  session.print("   Naive is hard to beat here: a difference this small, either way, may well be chance.")
   await savePlot(session, {
     file: "sp500.svg",
     title: "S&P 500 from 2018: close, forecast one day ahead",

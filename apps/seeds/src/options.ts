@@ -84,7 +84,10 @@ export function readOptions(args: readonly string[], cwd: string): Options {
     if (!(error instanceof CommanderError)) throw error
     const text = texts.join("").trim()
     if (error.exitCode === 0) throw new Stop(text, 0)
-    const fact = text.split("\n")[0].replace(/^error: /, "rondo: ").replace(/\.$/, "")
+    const fact = text
+      .split("\n")[0]
+      .replace(/^error: /, "rondo: ")
+      .replace(/\.$/, "")
     throw new Stop(`${fact}; see npm start -- --help`, 2)
   }
 }

@@ -46,7 +46,15 @@ function svg(plot: Plot): string {
     color: palette,
     textStyle: { fontFamily: font },
     title: { text: plot.title, left: 16, top: 10, textStyle: { fontSize: 16, fontWeight: "bold", color: "#222" } },
-    legend: { top: 40, left: 64, icon: "roundRect", itemHeight: 4, itemWidth: 22, itemGap: 28, textStyle: { fontSize: 12 } },
+    legend: {
+      top: 40,
+      left: 64,
+      icon: "roundRect",
+      itemHeight: 4,
+      itemWidth: 22,
+      itemGap: 28,
+      textStyle: { fontSize: 12 },
+    },
     grid: { left: 72, right: 28, top: 84, bottom: 56 },
     xAxis: {
       type: plot.dates ? "time" : "value",

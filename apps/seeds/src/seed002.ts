@@ -75,7 +75,15 @@ export async function seed002(session: Session): Promise<void> {
   const ramp = new SteppedRNN(1, 5, 1)
   const test = ramps(200)
   await session.section("scaled ramp, by hand", () => {
-    const plan = { name: "scaled ramp", model: ramp, data, test, epochs: 500, run: session.epochsOf(500), reference: reference.ramp }
+    const plan = {
+      name: "scaled ramp",
+      model: ramp,
+      data,
+      test,
+      epochs: 500,
+      run: session.epochsOf(500),
+      reference: reference.ramp,
+    }
     return study(session, plan, "ramp.svg")
   })
 

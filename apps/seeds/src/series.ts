@@ -45,5 +45,5 @@ export const seattleWeather = (): Promise<WeatherDay[]> =>
     wind: at("wind"),
   }))
 
-/** 5,104 trading days from 2000-01-03 to 2020-04-17. */
+/** 5,105 trading days from 2000-01-03 to 2020-04-17. */
 export const sp500 = (): Promise<TradingDay[]> => read("sp500-2000.csv", (at, date) => ({ date, close: at("close") }))

@@ -36,9 +36,7 @@ async function printRounding(session: Session, layer: RNN): Promise<number> {
   const [own, notebook] = [drawLayer(session), layer].map((model) => model.parameters())
   const differences = await Promise.all(own.map((p, i) => p.detach().sub(notebook[i]).abs().max().item()))
   const most = Math.max(...differences)
-  session.print(
-    `   Weights: draws rounded twice, as where the notebook ran; draws rounded once differ by ${tiny(most)} at most.`,
-  )
+  session.print(`   Weights: drawn with two roundings, the notebook's; one rounding moves them by up to ${tiny(most)}`)
   return most
 }
 

@@ -193,10 +193,77 @@ function directProduct(product: Product): void {
   }
 }
 
+/** Bias of column `j`, the same for every row; 0 beyond the edge. */
+const startOf = ({ bias, n }: Product, j: number): number =>
+  bias !== null && j < n ? bias.array[bias.at + j * bias.colStep] : 0
+
+/** Small b, packed once; a is read where it lies, two rows at a time, and results are stored without a detour. */
+function narrowProduct(product: Product): void {
+  const { n, k, b } = product
+  pack(b.array, b.at, n, b.colStep, k, b.rowStep, packedB)
+  for (let j = 0; j < n; j += 4) narrowPanel(product, j)
+}
+
+/** Columns `j` to `j + 3` of all rows. */
+function narrowPanel(product: Product, j: number): void {
+  const { m, n, k, a, out } = product
+  const { array, rowStep, colStep } = a
+  const packed = packedB
+  const s0 = startOf(product, j)
+  const s1 = startOf(product, j + 1)
+  const s2 = startOf(product, j + 2)
+  const s3 = startOf(product, j + 3)
+  for (let i = 0; i < m; i += 2) {
+    // The last row of an odd number is computed twice, and stored once.
+    const second = i + 1 < m ? rowStep : 0
+    let c0 = s0, c1 = s1, c2 = s2, c3 = s3, d0 = s0, d1 = s1, d2 = s2, d3 = s3 // prettier-ignore
+    let x = a.at + i * rowStep
+    for (let p = 0, z = j * k; p < k; p++, x += colStep, z += 4) {
+      const v = array[x]
+      const u = array[x + second]
+      const b0 = packed[z]
+      const b1 = packed[z + 1]
+      const b2 = packed[z + 2]
+      const b3 = packed[z + 3]
+      c0 += v * b0
+      c1 += v * b1
+      c2 += v * b2
+      c3 += v * b3
+      d0 += u * b0
+      d1 += u * b1
+      d2 += u * b2
+      d3 += u * b3
+    }
+    const to = out.at + i * out.rowStep + j * out.colStep
+    storeRow(out, to, n - j, c0, c1, c2, c3)
+    if (i + 1 < m) storeRow(out, to + out.rowStep, n - j, d0, d1, d2, d3)
+  }
+}
+
+function storeRow(
+  { array, colStep }: Matrix,
+  to: number,
+  cols: number,
+  x0: number,
+  x1: number,
+  x2: number,
+  x3: number,
+): void {
+  array[to] = x0
+  if (cols > 1) array[to + colStep] = x1
+  if (cols > 2) array[to + 2 * colStep] = x2
+  if (cols > 3) array[to + 3 * colStep] = x3
+}
+
+// Up to this many doubles, packed b stays in the first-level cache or close to it.
+const narrowLimit = 16384
+
 /** Multiplies float matrices. Sums are carried in double and rounded once, when they are stored. */
 export function floatProduct(product: Product): void {
-  const { m, n, k } = product
-  // Packing pays when every packed element is used several times.
-  if (m >= 8 && n >= 8 && k >= 8 && m * n * k >= 32768) packedProduct(product)
+  const { m, n, k, bias, old } = product
+  const plain = old === null && (bias === null || bias.rowStep === 0)
+  if (plain && m >= 4 && k * (n + 3) <= narrowLimit) narrowProduct(product)
+  // Packing both pays when every packed element is used several times.
+  else if (m >= 8 && n >= 8 && k >= 8 && m * n * k >= 32768) packedProduct(product)
   else directProduct(product)
 }

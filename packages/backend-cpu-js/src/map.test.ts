@@ -156,7 +156,7 @@ describe("integers", () => {
     for (const op of ["mul", "and", "min"] as const) expect(run(op, "bool", x, y), op).toEqual([0, 0, 0, 1])
     for (const op of ["sub", "xor", "ne"] as const) expect(run(op, "bool", x, y), op).toEqual([0, 1, 1, 0])
     expect(run("not", "bool", x)).toEqual([1, 1, 0, 0])
-    expect(() => run("div", "bool", x, y)).toThrow("map: operator div is not defined for bool")
+    expect(() => run("div", "bool", x, y)).toThrow("div: is not defined for bool")
   })
 })
 

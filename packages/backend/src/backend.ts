@@ -84,6 +84,16 @@ export async function listDevices(providers: readonly BackendProvider[]): Promis
  * Opens the device called `name`, or for `"auto"` the first that can be had. `open` may stand in for the provider's own
  * opening, for instance to hand out a device that is open already. Throws a DeviceError that lists every device with
  * the reason why it was passed over.
+ *
+ * @example
+ * ```ts
+ * const providers: BackendProvider[] = [
+ *   { name: "abacus", unavailable: async () => "no beads", open: () => Promise.reject(new Error("no beads")) },
+ *   { name: "cpu-js", unavailable: async () => null, open: async () => new CpuJs() },
+ * ]
+ * const { backend, passedOver } = await openBackend("auto", providers)
+ * console.log(backend.name, passedOver) // cpu-js [{ name: "abacus", available: false, reason: "no beads" }]
+ * ```
  */
 export async function openBackend<T = Backend>(
   name: string,

@@ -32,9 +32,13 @@ const table: Record<DType, DTypeInfo> = {
 /** All dtypes, narrowest first. */
 export const dtypes = Object.keys(table) as readonly DType[]
 
+/** Bytes of one element. */
 export const byteSize = (dtype: DType): number => table[dtype].bytes
+/** Whether elements are bools, integers or floats. */
 export const category = (dtype: DType): Category => table[dtype].category
+/** True for float16, bfloat16, float32 and float64. */
 export const isFloat = (dtype: DType): boolean => table[dtype].category === "float"
+/** True if `value` is the name of a dtype. */
 export const isDType = (value: unknown): value is DType => typeof value === "string" && Object.hasOwn(table, value)
 
 /** Throws a DTypeError unless `value` names a dtype. */
@@ -51,7 +55,14 @@ export function hostView(dtype: DType, buffer: ArrayBufferLike, byteOffset = 0, 
   return new table[dtype].array(buffer, byteOffset, length)
 }
 
-/** A zero-filled host array of `length` elements. */
+/**
+ * A zero-filled host array of `length` elements.
+ *
+ * @example
+ * ```ts
+ * console.log(hostArray("int64", 2)) // BigInt64Array(2) [0n, 0n]
+ * ```
+ */
 export function hostArray(dtype: DType, length: number): HostArray {
   return hostView(dtype, new ArrayBuffer(length * table[dtype].bytes))
 }
@@ -75,7 +86,14 @@ export function promote(a: DType, b: DType): DType {
   return x.rank > y.rank ? a : b
 }
 
-/** What a number or boolean written in the source adds to a promotion: only its category, at the default width. */
+/**
+ * What a number or boolean written in the source adds to a promotion: only its category, at the default width.
+ *
+ * @example
+ * ```ts
+ * console.log(promoteScalar("int32", 2), promoteScalar("int32", 0.5)) // int32 float32
+ * ```
+ */
 export function promoteScalar(dtype: DType, value: number | boolean): DType {
   const scalar: Category = typeof value === "boolean" ? "bool" : Number.isInteger(value) ? "int" : "float"
   const own = table[dtype].category

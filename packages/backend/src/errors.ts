@@ -24,7 +24,18 @@ export class RondoError extends Error {
   }
 }
 
-/** Shapes, sizes, ranks or dims do not fit the operation. */
+/**
+ * Shapes, sizes, ranks or dims do not fit the operation.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   ones(2, 3).matmul(ones(4, 5))
+ * } catch (error) {
+ *   if (error instanceof ShapeError) console.log(error.message) // matmul: inner dimensions differ: [2, 3] x [4, 5]
+ * }
+ * ```
+ */
 export class ShapeError extends RondoError {
   override name = "ShapeError"
 }

@@ -20,7 +20,9 @@ export const bitwise = ["and", "or", "xor", "shl", "shr"] as const
 /** Comparisons of two operands of one dtype; the result is bool. NaN compares false, except under `ne`. */
 export const comparison = ["eq", "ne", "lt", "le", "gt", "ge"] as const
 
+/** Operators of one operand. */
 export type UnaryOperator = (typeof floatUnary)[number] | (typeof anyUnary)[number]
+/** Operators of two operands. */
 export type BinaryOperator = (typeof arithmetic)[number] | (typeof bitwise)[number] | (typeof comparison)[number]
 /** Everything an `op` node can be. `where` picks its second operand where the first is true, else its third. */
 export type Operator = UnaryOperator | BinaryOperator | "where"

@@ -3,7 +3,14 @@
 const f32 = new Float32Array(1)
 const u32 = new Uint32Array(f32.buffer)
 
-/** The 16 bits of the bfloat16 nearest to `x`, ties to even, NaN kept quiet. */
+/**
+ * The 16 bits of the bfloat16 nearest to `x`, ties to even, NaN kept quiet.
+ *
+ * @example
+ * ```ts
+ * console.log(toBfloat16(1).toString(16), fromBfloat16(toBfloat16(1 / 3))) // 3f80 0.333984375
+ * ```
+ */
 export function toBfloat16(x: number): number {
   f32[0] = x
   const bits = u32[0]
@@ -17,7 +24,14 @@ export function fromBfloat16(bits: number): number {
   return f32[0]
 }
 
-/** The 16 bits of the IEEE binary16 nearest to `x` (a float32 value), ties to even; overflow gives infinity. */
+/**
+ * The 16 bits of the IEEE binary16 nearest to `x` (a float32 value), ties to even; overflow gives infinity.
+ *
+ * @example
+ * ```ts
+ * console.log(toFloat16(1).toString(16), fromFloat16(toFloat16(1 / 3))) // 3c00 0.333251953125
+ * ```
+ */
 export function toFloat16(x: number): number {
   f32[0] = x
   const bits = u32[0]

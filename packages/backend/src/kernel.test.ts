@@ -33,6 +33,14 @@ describe("kernelKey", () => {
     { kind: "scan", op: "sum", dim: 0, reverse: true },
     { kind: "sort", descending: false },
     { kind: "sort", descending: true },
+    { kind: "recurrent", cell: "lstm", bias: true, reverse: false, save: false },
+    { kind: "recurrent", cell: "lstm", bias: true, reverse: false, save: true },
+    { kind: "recurrent", cell: "lstm", bias: true, reverse: true, save: false },
+    { kind: "recurrent", cell: "lstm", bias: false, reverse: false, save: false },
+    { kind: "recurrent", cell: "gru", bias: true, reverse: false, save: false },
+    { kind: "recurrentBackward", cell: "gru", reverse: false },
+    { kind: "recurrentBackward", cell: "gru", reverse: true },
+    { kind: "recurrentBackward", cell: "tanh", reverse: false },
   ]
 
   it("differs for different kernels", () => {

@@ -11,6 +11,7 @@ export interface MapKernel {
   readonly exprs: readonly Expr[]
 }
 
+/** How a reduction puts elements together. */
 export type ReduceOperator = "sum" | "prod" | "max" | "min" | "argmax" | "argmin" | "any" | "all"
 
 /**
@@ -108,6 +109,7 @@ export type Kernel =
   | RecurrentKernel
   | RecurrentBackwardKernel
 
+/** All kinds of kernel, by the name in their `kind`. */
 export const kernelKinds = [
   "map",
   "reduce",
@@ -122,7 +124,16 @@ export const kernelKinds = [
 
 const keys = new WeakMap<Kernel, string>()
 
-/** A text that is equal for equal kernels: the key for caches of compiled code. */
+/**
+ * A text that is equal for equal kernels: the key for caches of compiled code.
+ *
+ * @example
+ * ```ts
+ * const x = e.input(0, "float32")
+ * const twice = () => kernelKey({ kind: "map", exprs: [e.add(x, x)] })
+ * console.log(twice() === twice()) // true
+ * ```
+ */
 export function kernelKey(kernel: Kernel): string {
   let key = keys.get(kernel)
   if (key === undefined) keys.set(kernel, (key = makeKey(kernel)))

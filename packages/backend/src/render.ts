@@ -28,7 +28,15 @@ export interface Program {
 
 const constText = (value: number): string => (Object.is(value, -0) ? "-0" : String(value))
 
-/** Numbers the values of `expressions`: structurally equal sub-expressions become one node. */
+/**
+ * Numbers the values of `expressions`: structurally equal sub-expressions become one node.
+ *
+ * @example
+ * ```ts
+ * const x = e.tanh(e.input(0, "float32"))
+ * console.log(program([e.mul(x, x)]).nodes.map((node) => node.kind)) // ["input", "op", "op"]
+ * ```
+ */
 export function program(expressions: readonly Expr[]): Program {
   const nodes: ProgramNode[] = []
   const keys: string[] = []

@@ -23,7 +23,14 @@ export function sizeOf(shape: readonly number[]): number {
   return n
 }
 
-/** Row-major strides. */
+/**
+ * Row-major strides.
+ *
+ * @example
+ * ```ts
+ * console.log(contiguousStrides([2, 3, 4])) // [12, 4, 1]
+ * ```
+ */
 export function contiguousStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length)
   let step = 1
@@ -44,7 +51,14 @@ export function isContiguous(shape: readonly number[], strides: readonly number[
   return true
 }
 
-/** The shape that all of `shapes` broadcast to (NumPy's and PyTorch's rule), or a ShapeError. */
+/**
+ * The shape that all of `shapes` broadcast to (NumPy's and PyTorch's rule), or a ShapeError.
+ *
+ * @example
+ * ```ts
+ * console.log(broadcastShapes("add", [2, 1, 3], [4, 1])) // [2, 4, 3]
+ * ```
+ */
 export function broadcastShapes(operation: string, ...shapes: readonly (readonly number[])[]): number[] {
   const rank = Math.max(0, ...shapes.map((s) => s.length))
   const out = new Array<number>(rank).fill(1)
@@ -76,6 +90,12 @@ export function broadcastStrides(
 /**
  * Strides that show the same elements under a new shape without copying, or null where that is impossible.
  * The rule is PyTorch's `Tensor.view`: a new dim must lie inside one run of old dims whose strides chain.
+ *
+ * @example
+ * ```ts
+ * console.log(reshapeStrides([2, 6], [6, 1], [4, 3])) // [3, 1]
+ * console.log(reshapeStrides([2, 6], [1, 2], [12])) // null
+ * ```
  */
 export function reshapeStrides(
   shape: readonly number[],
@@ -111,7 +131,15 @@ export interface LoopNest {
   readonly strides: readonly (readonly number[])[]
 }
 
-/** Drops dims of size 1 and joins neighbours that every view walks in one stride: most nests become one loop. */
+/**
+ * Drops dims of size 1 and joins neighbours that every view walks in one stride: most nests become one loop.
+ *
+ * @example
+ * ```ts
+ * console.log(collapse([2, 3], [[3, 1]])) // { shape: [6], strides: [[1]] }
+ * console.log(collapse([2, 3], [[3, 1], [1, 2]]).shape) // [2, 3]
+ * ```
+ */
 export function collapse(shape: readonly number[], strides: readonly (readonly number[])[]): LoopNest {
   const outShape: number[] = []
   const out: number[][] = strides.map(() => [])

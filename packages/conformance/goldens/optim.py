@@ -44,7 +44,7 @@ SETTINGS = [
     ("Rprop", {}), ("Rprop", {"lr": 0.2, "etas": [0.3, 1.5], "step_sizes": [0.01, 0.25]}), ("Rprop", {"lr": 0.05, "maximize": True}),
     ("ASGD", {}), ("ASGD", {"lr": 0.05, "lambd": 0.1, "alpha": 0.5, "t0": 2.0}),
     ("ASGD", {"lr": 0.005, "t0": 0.0, "weight_decay": 0.3, "maximize": True}),
-    ("LBFGS", {"lr": 0.1}), ("LBFGS", {"max_iter": 4}), ("LBFGS", {"lr": 0.5, "history_size": 3, "max_iter": 6}),
+    ("LBFGS", {"lr": 0.2, "max_iter": 5}), ("LBFGS", {"max_iter": 4}), ("LBFGS", {"lr": 0.5, "history_size": 3, "max_iter": 6}),
     ("LBFGS", {"max_iter": 3, "line_search_fn": "strong_wolfe"}),
     ("LBFGS", {"lr": 10.0, "max_iter": 5, "line_search_fn": "strong_wolfe", "history_size": 2}),
     ("LBFGS", {"max_iter": 2, "max_eval": 3, "line_search_fn": "strong_wolfe", "lr": 0.01}),

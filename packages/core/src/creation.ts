@@ -140,12 +140,27 @@ function filled(name: string, shape: readonly number[], value: number, dtype: DT
   return finish(out, options)
 }
 
-/** Zeros. Sizes are positional, or one array. */
+/**
+ * Zeros. Sizes are positional, or one array.
+ *
+ * @example
+ * ```ts
+ * const x = zeros(2, 3) // [2, 3], float32
+ * const flags = zeros([4], { dtype: "bool" }) // [4], bool
+ * ```
+ */
 export function zeros(...args: SizesAndOptions): Tensor {
   const { shape, options } = split("zeros", args)
   return filled("zeros", shape, 0, options.dtype ?? defaultDType(), options)
 }
-/** Ones. */
+/**
+ * Ones.
+ *
+ * @example
+ * ```ts
+ * console.log(await ones(2, 2).tolist()) // [[1, 1], [1, 1]]
+ * ```
+ */
 export function ones(...args: SizesAndOptions): Tensor {
   const { shape, options } = split("ones", args)
   return filled("ones", shape, 1, options.dtype ?? defaultDType(), options)
@@ -158,7 +173,14 @@ export function empty(...args: SizesAndOptions): Tensor {
   checkDeviceDType("empty", device, dtype)
   return finish(emptyTensor(device, shape, dtype), options)
 }
-/** `shape` filled with `value`; booleans give bool, numbers the default float dtype. */
+/**
+ * `shape` filled with `value`; booleans give bool, numbers the default float dtype.
+ *
+ * @example
+ * ```ts
+ * console.log(await full([2], 0.5).tolist(), full([2], true).dtype) // [0.5, 0.5] bool
+ * ```
+ */
 export function full(shape: readonly number[], value: number | boolean, options: TensorOptions = {}): Tensor {
   const sizes = split("full", [shape]).shape
   const dtype = options.dtype ?? (typeof value === "boolean" ? "bool" : defaultDType())
@@ -170,7 +192,14 @@ const like = (x: Tensor, options: TensorOptions): TensorOptions & { readonly dty
   device: x.device,
   ...options,
 })
-/** Zeros with the shape, dtype and device of `x`. */
+/**
+ * Zeros with the shape, dtype and device of `x`.
+ *
+ * @example
+ * ```ts
+ * const y = zerosLike(ones(2, 3, { dtype: "int32" })) // [2, 3], int32
+ * ```
+ */
 export const zerosLike = (x: Tensor, options: TensorOptions = {}): Tensor => zeros(x.shape, like(x, options))
 /** Ones with the shape, dtype and device of `x`. */
 export const onesLike = (x: Tensor, options: TensorOptions = {}): Tensor => ones(x.shape, like(x, options))
@@ -203,7 +232,14 @@ export function arange(...args: readonly number[] | readonly [...number[], Tenso
   return finish(upload(checkDevice("arange", options.device), encode(values, dtype), [count], dtype), options)
 }
 
-/** `steps` numbers from `start` to `end`, both included. */
+/**
+ * `steps` numbers from `start` to `end`, both included.
+ *
+ * @example
+ * ```ts
+ * console.log(await linspace(0, 1, 5).tolist()) // [0, 0.25, 0.5, 0.75, 1]
+ * ```
+ */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
   if (!Number.isInteger(steps) || steps < 0)
     throw new ValueError(`linspace: steps must be a whole number, got ${steps}`)
@@ -217,7 +253,14 @@ export function linspace(start: number, end: number, steps: number, options: Ten
   return finish(upload(checkDevice("linspace", options.device), encode(values, dtype), [steps], dtype), options)
 }
 
-/** `base` to the powers from `start` to `end`. */
+/**
+ * `base` to the powers from `start` to `end`.
+ *
+ * @example
+ * ```ts
+ * console.log(await logspace(0, 2, 3).tolist()) // [1, 10, 100…]
+ * ```
+ */
 export function logspace(start: number, end: number, steps: number, base = 10, options: TensorOptions = {}): Tensor {
   const exponents = linspace(start, end, steps, {
     ...options,
@@ -234,7 +277,14 @@ export function logspace(start: number, end: number, steps: number, base = 10, o
   )
 }
 
-/** Ones on the main diagonal of an n x m matrix. */
+/**
+ * Ones on the main diagonal of an n x m matrix.
+ *
+ * @example
+ * ```ts
+ * console.log(await eye(2, 3).tolist()) // [[1, 0, 0], [0, 1, 0]]
+ * ```
+ */
 export function eye(n: number, ...rest: readonly [number?, TensorOptions?] | readonly [TensorOptions?]): Tensor {
   const m = typeof rest[0] === "number" ? rest[0] : n
   const options = (rest.find((x) => typeof x === "object") ?? {}) as TensorOptions
@@ -246,7 +296,15 @@ export function eye(n: number, ...rest: readonly [number?, TensorOptions?] | rea
   return finish(upload(checkDevice("eye", options.device), values, shape, dtype), options)
 }
 
-/** A tensor over bytes in row-major order, as a file or another library has them. */
+/**
+ * A tensor over bytes in row-major order, as a file or another library has them.
+ *
+ * @example
+ * ```ts
+ * const bytes = new Uint8Array(new Float32Array([1, 2, 3, 4]).buffer)
+ * console.log(await fromBytes(bytes, [2, 2], "float32").tolist()) // [[1, 2], [3, 4]]
+ * ```
+ */
 export function fromBytes(
   bytes: Uint8Array,
   shape: readonly number[],

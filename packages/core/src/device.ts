@@ -1,7 +1,16 @@
 // A device is an opened backend under a name; one of them is the default. Core knows no backend by name.
 import { type Backend, DeviceError, type DType, DTypeError } from "@rondo/backend"
 
-/** An opened backend. Tensors on different devices cannot meet in one operation. */
+/**
+ * An opened backend. Tensors on different devices cannot meet in one operation.
+ *
+ * @example
+ * ```ts
+ * const dev = new Device(new CpuJs())
+ * const x = ones(3, { device: dev }) // not on the default device
+ * console.log(x.device === dev, dev.name) // true cpu-js
+ * ```
+ */
 export class Device {
   readonly backend: Backend
   constructor(backend: Backend) {
@@ -23,7 +32,14 @@ export function setDefault(device: Device): Device {
   return device
 }
 
-/** The default device. Throws a DeviceError if none was opened yet. */
+/**
+ * The default device. Throws a DeviceError if none was opened yet.
+ *
+ * @example
+ * ```ts
+ * console.log(currentDevice().name, ones(1).device === currentDevice()) // cpu-js true
+ * ```
+ */
 export function currentDevice(): Device {
   if (current) return current
   throw new DeviceError('device: no device is open: call `await device("auto")` from "rondo", or `use(backend)`, first')

@@ -57,6 +57,12 @@ export async function gradcheck(
 
 /**
  * Checks second derivatives: {@link gradcheck} of the gradients themselves, with fixed gradients of the outputs.
+ *
+ * @example
+ * ```ts
+ * const x = tensor([0.5, 1, 2], { dtype: "float64", requiresGrad: true })
+ * console.log(await gradgradcheck((x: Tensor) => x.pow(3), [x])) // true
+ * ```
  */
 export async function gradgradcheck(
   f: Checked,

@@ -210,7 +210,15 @@ function within<T>(name: string, key: keyof typeof mode, value: boolean, body: (
  */
 export const noGrad = <T>(body: () => T): T => within("noGrad", "record", false, body)
 
-/** Records operations again inside {@link noGrad}. */
+/**
+ * Records operations again inside {@link noGrad}.
+ *
+ * @example
+ * ```ts
+ * const x = tensor([1, 2], { requiresGrad: true })
+ * console.log(noGrad(() => enableGrad(() => x.mul(2))).requiresGrad) // true
+ * ```
+ */
 export const enableGrad = <T>(body: () => T): T => within("enableGrad", "record", true, body)
 
 /** Whether operations are being recorded. */
@@ -219,6 +227,16 @@ export const isGradEnabled = (): boolean => mode.record
 /**
  * Runs `body` in anomaly mode: every operation remembers where it was called, and a backward that produces a NaN throws a
  * GradientError with that place. Slow: for finding faults only. Needs a device with synchronous reads.
+ *
+ * @example
+ * ```ts
+ * const x = tensor([0], { requiresGrad: true })
+ * try {
+ *   detectAnomaly(() => x.sqrt().mul(0).sum().backward()) // 0 * infinity
+ * } catch (error) {
+ *   console.log((error as Error).name) // GradientError
+ * }
+ * ```
  */
 export const detectAnomaly = <T>(body: () => T): T => within("detectAnomaly", "anomaly", true, body)
 

@@ -7,6 +7,7 @@ import type { Tensor } from "./tensor.js"
 
 /** What a user may write for an operand: a number or boolean takes part by its category only, as in PyTorch. */
 export type Scalar = number | boolean
+/** An operand: a tensor or a plain number. */
 export type Input = Tensor | Scalar
 
 /** Gradient of one operand; `g` is that of the result. Written in differentiable operations. */
@@ -49,14 +50,17 @@ export interface ElementwiseInfo
 /** Parameters by position, or by name in one object. */
 export type Params = (number | undefined)[] | [Readonly<Record<string, number | undefined>>]
 
+/** An element-wise operation of one operand: its function with its row. */
 export interface UnaryOp {
   (x: Tensor, ...params: Params): Tensor
   readonly op: ElementwiseInfo
 }
+/** An element-wise operation of two operands, which broadcast. */
 export interface BinaryOp {
   (x: Input, y: Input, ...params: Params): Tensor
   readonly op: ElementwiseInfo
 }
+/** An element-wise operation of three operands, which broadcast. */
 export interface TernaryOp {
   (x: Input, y: Input, z: Input, ...params: Params): Tensor
   readonly op: ElementwiseInfo

@@ -42,7 +42,17 @@ type SizesAndOptions =
 export function manualSeed(seed: number | bigint): Generator {
   return defaultGenerator().manualSeed(seed)
 }
-/** The state of the process-wide generator, in PyTorch's 5056-byte layout. */
+/**
+ * The state of the process-wide generator, in PyTorch's 5056-byte layout.
+ *
+ * @example
+ * ```ts
+ * const state = getRngState()
+ * const first = await rand(1).item()
+ * setRngState(state)
+ * console.log((await rand(1).item()) === first) // true
+ * ```
+ */
 export const getRngState = (): Uint8Array => defaultGenerator().getState()
 /** Continues from a state saved by {@link getRngState}, or by PyTorch. Throws a ValueError for anything else. */
 export const setRngState = (state: Uint8Array): void => void defaultGenerator().setState(state)
@@ -67,26 +77,59 @@ function place(values: HostArray, shape: readonly number[], dtype: DType, option
   return options.requiresGrad ? out.requiresGrad_() : out
 }
 
-/** Uniform numbers in [0, 1). Sizes are positional, or one array. */
+/**
+ * Uniform numbers in [0, 1). Sizes are positional, or one array.
+ *
+ * @example
+ * ```ts
+ * manualSeed(0)
+ * console.log(await rand(2).print()) // tensor([0.4963, 0.7682])
+ * ```
+ */
 export function rand(...args: SizesAndOptions): Tensor {
   const { shape, options } = split("rand", args)
   const dtype = realDType("rand", options.dtype)
   return place(draws.rand(options.generator ?? defaultGenerator(), sizeOf(shape), dtype), shape, dtype, options)
 }
-/** Normal numbers with mean 0 and standard deviation 1. */
+/**
+ * Normal numbers with mean 0 and standard deviation 1.
+ *
+ * @example
+ * ```ts
+ * manualSeed(0)
+ * console.log(await randn(2).print()) // tensor([ 1.5410, -0.2934])
+ * const own = randn(3, { generator: new Generator(7) }) // [3], float32
+ * ```
+ */
 export function randn(...args: SizesAndOptions): Tensor {
   const { shape, options } = split("randn", args)
   const dtype = realDType("randn", options.dtype)
   return place(draws.normal(options.generator ?? defaultGenerator(), sizeOf(shape), { dtype }), shape, dtype, options)
 }
-/** Whole numbers in [low, high), int32 unless asked otherwise. */
+/**
+ * Whole numbers in [low, high), int32 unless asked otherwise.
+ *
+ * @example
+ * ```ts
+ * manualSeed(0)
+ * console.log(await randint(0, 10, [4]).tolist()) // [4, 9, 3, 0]
+ * ```
+ */
 export function randint(low: number, high: number, shape: readonly number[], options: RandomOptions = {}): Tensor {
   const sizes = split("randint", [shape]).shape
   const dtype = options.dtype ?? "int32"
   const values = draws.randint(options.generator ?? defaultGenerator(), sizeOf(sizes), { low, high, dtype })
   return place(values as HostArray, sizes, dtype, options)
 }
-/** The numbers 0 to n-1 in random order, int32 unless asked otherwise. */
+/**
+ * The numbers 0 to n-1 in random order, int32 unless asked otherwise.
+ *
+ * @example
+ * ```ts
+ * manualSeed(0)
+ * console.log(await randperm(4).tolist()) // [0, 1, 3, 2]
+ * ```
+ */
 export function randperm(n: number, options: RandomOptions = {}): Tensor {
   const dtype = options.dtype ?? "int32"
   const values = draws.randperm(options.generator ?? defaultGenerator(), n)
@@ -98,10 +141,19 @@ const likeOptions = (x: Tensor, options: RandomOptions): RandomOptions => ({
   device: x.device,
   ...options,
 })
+/** Uniform numbers in [0, 1) with the shape, dtype and device of `x`. */
 export const randLike = (x: Tensor, options: RandomOptions = {}): Tensor => rand(x.shape, likeOptions(x, options))
+/** Normal numbers with the shape, dtype and device of `x`. */
 export const randnLike = (x: Tensor, options: RandomOptions = {}): Tensor => randn(x.shape, likeOptions(x, options))
 
-/** Normal numbers with a mean and a standard deviation for all. */
+/**
+ * Normal numbers with a mean and a standard deviation for all.
+ *
+ * @example
+ * ```ts
+ * const x = normal(5, 0.1, [2, 3]) // [2, 3], float32
+ * ```
+ */
 export function normal(mean: number, std: number, shape: readonly number[], options: RandomOptions = {}): Tensor {
   const sizes = split("normal", [shape]).shape
   const dtype = realDType("normal", options.dtype)
@@ -113,7 +165,14 @@ export function normal(mean: number, std: number, shape: readonly number[], opti
   )
 }
 
-/** 1 with the probability that each element of `probabilities` gives, else 0. Reads the probabilities at once. */
+/**
+ * 1 with the probability that each element of `probabilities` gives, else 0. Reads the probabilities at once.
+ *
+ * @example
+ * ```ts
+ * console.log(await bernoulli(tensor([0, 1, 1])).tolist()) // [0, 1, 1]
+ * ```
+ */
 export function bernoulli(probabilities: Tensor, options: { readonly generator?: Generator } = {}): Tensor {
   const dtype = realDType("bernoulli", probabilities.dtype)
   const values = decode(dataSync(probabilities.detach()), dtype)
@@ -122,7 +181,14 @@ export function bernoulli(probabilities: Tensor, options: { readonly generator?:
   return upload(probabilities.device, encode(drawn, dtype), probabilities.shape, dtype)
 }
 
-/** `samples` positions drawn by weight from each row of `weights` ([N] or [R, N]); int32. Reads the weights at once. */
+/**
+ * `samples` positions drawn by weight from each row of `weights` ([N] or [R, N]); int32. Reads the weights at once.
+ *
+ * @example
+ * ```ts
+ * console.log(await multinomial(tensor([0, 3, 0]), 4, { replacement: true }).tolist()) // [1, 1, 1, 1]
+ * ```
+ */
 export function multinomial(
   weights: Tensor,
   samples: number,
@@ -170,12 +236,28 @@ function memoryOrder(x: Tensor): readonly number[] | null {
   return order
 }
 
-/** Fills `x` with uniform numbers in [from, to). */
+/**
+ * Fills `x` with uniform numbers in [from, to).
+ *
+ * @example
+ * ```ts
+ * const x = uniform_(zeros(2, 3), -1, 1) // [2, 3]
+ * console.log(await x.abs().max().item() <= 1) // true
+ * ```
+ */
 export function uniform_(x: Tensor, from = 0, to = 1, generator: Generator = defaultGenerator()): Tensor {
   const dtype = realDType("uniform_", x.dtype)
   return fillWith("uniform_", x, draws.uniform(generator, sizeOf(x.shape), { dtype, from, to }), memoryOrder(x))
 }
-/** Fills `x` with normal numbers. */
+/**
+ * Fills `x` with normal numbers.
+ *
+ * @example
+ * ```ts
+ * manualSeed(0)
+ * console.log(await normal_(zeros(2), 10).print()) // tensor([11.5410,  9.7066])
+ * ```
+ */
 export function normal_(x: Tensor, mean = 0, std = 1, generator: Generator = defaultGenerator()): Tensor {
   const dtype = realDType("normal_", x.dtype)
   const contiguous = x.isContiguous()

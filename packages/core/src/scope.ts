@@ -47,7 +47,18 @@ export function scope<T>(body: () => T): T {
   return result
 }
 
-/** Takes `tensor` out of the scopes that would free it, and returns it. */
+/**
+ * Takes `tensor` out of the scopes that would free it, and returns it.
+ *
+ * @example
+ * ```ts
+ * const state: { last?: Tensor } = {}
+ * scope(() => {
+ *   state.last = keep(ones(2).mul(3)) // outlives the scope, though it is not returned
+ * })
+ * console.log(await state.last!.tolist()) // [3, 3]
+ * ```
+ */
 export function keep<T extends Tensor>(tensor: T): T {
   for (const own of stack) own.delete(tensor)
   return tensor

@@ -25,8 +25,30 @@ export { Identity, Linear, type LinearOptions } from "./linear.js"
 export * from "./loss.js"
 export { type LoadOptions, Module } from "./module.js"
 export { type FactoryOptions, Parameter } from "./parameter.js"
+export { beamSearch, type BeamOptions } from "./recurrent/beam.js"
 export * from "./recurrent/cells.js"
+export {
+  type DecoderStep,
+  freeRun,
+  type FreeRunOptions,
+  greedySearch,
+  type Hypothesis,
+  type SampleOptions,
+  sampleTokens,
+  type SearchOptions,
+  type StartTokens,
+} from "./recurrent/decoding.js"
+export { type GradientFlow, gradientFlow, gradientNorms } from "./recurrent/flow.js"
+export * as forcing from "./recurrent/forcing.js"
 export { RecurrentLayer, type RecurrentOptions } from "./recurrent/layer.js"
+export {
+  type ForcingOptions,
+  type OutputNonlinearity,
+  OutputRecurrentLayer,
+  type OutputRecurrentOptions,
+  OutputToHiddenRNN,
+  OutputToOutputRNN,
+} from "./recurrent/output.js"
 export {
   isPacked,
   type Lengths,
@@ -50,4 +72,12 @@ export {
   type RNNNonlinearity,
   type RNNOptions,
 } from "./recurrent/recurrent.js"
+export {
+  type StatefulModel,
+  tbptt,
+  type TbpttOptions,
+  type TbpttResult,
+  type TrainingSequence,
+  type WindowReport,
+} from "./recurrent/tbptt.js"
 export type { LoadResult, StateDict } from "./state.js"

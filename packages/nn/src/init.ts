@@ -53,6 +53,7 @@ export interface TruncNormalOptions extends DrawOptions {
  *
  * @example
  * ```ts
+ * const layer = new Linear(3, 2)
  * init.truncNormal_(layer.weight, { std: 0.02, a: -0.04, b: 0.04 })
  * ```
  */

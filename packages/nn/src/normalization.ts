@@ -1,6 +1,6 @@
 // Layers that bring values to mean 0 and variance 1: over features, over the batch, over groups of channels.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { addcmul, noGrad, standardized, type Tensor, zeros } from "@rondo/core"
+import { addcmul, noGrad, standardize, standardized, type Tensor, zeros } from "@rondo/core"
 import { ones_, zeros_ } from "./init.js"
 import { checkSize } from "./linear.js"
 import { Module } from "./module.js"
@@ -64,7 +64,7 @@ export class LayerNorm extends Module {
       throw new ShapeError(`LayerNorm: got x ${shapeText(x.shape)}, expected [..., ${shape.join(", ")}]`)
     }
     const dims = shape.map((_, d) => lead + d)
-    return scaled(standardized(x, dims, this.eps).values, this.weight, this.bias)
+    return scaled(standardize(x, dims, { eps: this.eps }), this.weight, this.bias)
   }
   protected override extraRepr(): string {
     const { normalizedShape: shape, eps, elementwiseAffine } = this
@@ -158,7 +158,7 @@ abstract class ChannelNorm extends Module {
       for (const [running, latest] of [[runningMean, newMean], [runningVar, newVar]] as const) {
         if (!running) continue
         const gap = latest.sub(running)
-        const factor = this.momentum ?? (batches as Tensor).to(running.dtype).reciprocal()
+        const factor = this.momentum ?? (counts && batches ? batches.to(running.dtype).reciprocal() : 0)
         running.add_(gap.mul(factor).to(running.dtype))
       }
     })
@@ -193,8 +193,8 @@ export class BatchNorm1d extends ChannelNorm {
     }
     const dims = x.ndim === 2 ? [0] : [0, 2]
     const byBatch = this.training || !this.running_mean
-    if (this.training && byBatch && sizeOf(dims.map((d) => x.shape[d])) === 1) {
-      throw new ValueError(`BatchNorm1d: training needs more than one value a channel: got x ${shapeText(x.shape)}`)
+    if (byBatch && sizeOf(dims.map((d) => x.shape[d])) === 1) {
+      throw new ValueError(`BatchNorm1d: needs more than one value a channel: got x ${shapeText(x.shape)}`)
     }
     return this.normalised(x, dims, true)
   }
@@ -280,7 +280,7 @@ export class GroupNorm extends Module {
       throw new ShapeError(`GroupNorm: got x ${shapeText(x.shape)}, expected [N, ${numChannels}, ...]`)
     }
     const grouped = x.reshape(x.shape[0], numGroups, sizeOf(x.shape.slice(1)) / numGroups)
-    const values = standardized(grouped, 2, this.eps).values.reshape(x.shape)
+    const values = standardize(grouped, 2, { eps: this.eps }).reshape(x.shape)
     const along = (v: Tensor | null): Tensor | null => v && v.reshape([numChannels, ...x.shape.slice(2).map(() => 1)])
     return scaled(values, along(this.weight), along(this.bias))
   }

@@ -62,6 +62,7 @@ export interface OrthogonalOptions extends DrawOptions {
  *
  * @example
  * ```ts
+ * const rnn = new RNN(3, 4)
  * init.orthogonal_(rnn.weight_hh_l0, { gain: init.calculateGain("tanh") })
  * ```
  */
@@ -87,7 +88,8 @@ export function orthogonal_<T extends Tensor>(x: T, { gain = 1, ...options }: Or
  *
  * @example
  * ```ts
- * init.dirac_(conv.weight)
+ * const weight = init.dirac_(zeros(2, 2, 3)) // [2, 2, 3]
+ * console.log(await weight.select(0, 0).tolist()) // [[0, 1, 0], [0, 0, 0]]
  * ```
  */
 export function dirac_<T extends Tensor>(x: T, groups = 1): T {
@@ -111,7 +113,9 @@ export function dirac_<T extends Tensor>(x: T, groups = 1): T {
  *
  * @example
  * ```ts
+ * const layer = new Linear(4, 10)
  * init.sparse_(layer.weight, 0.9)
+ * console.log(await layer.weight.ne(0).sum(0).tolist()) // [1, 1, 1, 1]
  * ```
  */
 export function sparse_<T extends Tensor>(x: T, sparsity: number, std = 0.01, options: DrawOptions = {}): T {

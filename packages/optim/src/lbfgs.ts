@@ -59,7 +59,7 @@ interface Memory {
  *   loss.backward()
  *   return loss
  * })
- * console.log(w.tolistSync()) // [ 3, 3 ]
+ * console.log(await w.detach().print({ precision: 3 })) // tensor([3.000, 3.000])
  * ```
  */
 export class LBFGS extends Optimizer<Required<LBFGSOptions>> {

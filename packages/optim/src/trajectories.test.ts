@@ -35,7 +35,7 @@ describe("trajectories", () => {
     const params = row.groups ? [{ params: [w] }, { params: [b], lr: 0.2 }] : [w, b]
     const optimizer = new kinds[row.kind](params, row.options)
     // A line search amplifies rounding.
-    const limit = row.kind === "LBFGS" ? 1e-7 : limits[row.dtype]
+    const limit = row.kind === "LBFGS" ? 1e-10 : limits[row.dtype]
     for (const [i, [wantedW, wantedB]] of row.steps.entries()) {
       await take(own, optimizer, i)
       expectClose(w, wantedW, limit)
@@ -88,8 +88,8 @@ describe("a state_dict of PyTorch", () => {
     optimizer.loadStateDict(revive(dict) as never)
     for (let i = 5; i < 10; i++) {
       await take(own, optimizer, i)
-      expectClose(own.w, steps[i][0], kind === "LBFGS" ? 1e-7 : 1e-12)
-      expectClose(own.b, steps[i][1], kind === "LBFGS" ? 1e-7 : 1e-12)
+      expectClose(own.w, steps[i][0], kind === "LBFGS" ? 1e-10 : 1e-12)
+      expectClose(own.b, steps[i][1], kind === "LBFGS" ? 1e-10 : 1e-12)
     }
   })
   it.each(rows)("of $kind: ours has the same names", async ({ kind, options, dict }) => {

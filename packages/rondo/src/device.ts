@@ -51,5 +51,13 @@ function openOnce(provider: BackendProvider): Promise<Device> {
   return made
 }
 
-/** Every device with whether it can be had here, and if not, why. */
+/**
+ * Every device with whether it can be had here, and if not, why.
+ *
+ * @example
+ * ```ts
+ * const names = (await devices()).filter(({ available }) => available).map(({ name }) => name)
+ * console.log(names.includes("cpu-js")) // true
+ * ```
+ */
 export const devices = (): Promise<DeviceStatus[]> => listDevices(providers)

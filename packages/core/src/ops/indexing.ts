@@ -66,6 +66,7 @@ export const index = op(
   },
 )
 
+/** Options of {@link indexPut}. */
 export interface IndexPutOptions {
   /** Add to what is there; positions named twice add up. Default false: the last one stays. */
   readonly accumulate?: boolean

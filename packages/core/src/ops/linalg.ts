@@ -148,6 +148,7 @@ export const outer = op(
   },
 )
 
+/** Factors of {@link addmm} and its kin; both 1 by default. */
 export interface ScaledSum {
   readonly beta?: number
   readonly alpha?: number

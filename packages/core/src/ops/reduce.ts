@@ -24,6 +24,7 @@ import { toDType } from "./conversion.js"
 
 /** One dim, several, or (null, undefined) all of them. */
 export type Dims = number | readonly number[] | null
+/** Options of reductions. */
 export interface ReduceOptions {
   /** Keep the reduced dims with size 1. */
   readonly keepdim?: boolean
@@ -231,6 +232,7 @@ export const countNonzero = op(
   (x: Tensor, dim?: Dims): Tensor => sum(ne(x, 0), dim),
 )
 
+/** Options of {@link variance} and {@link std}. */
 export interface MomentOptions extends ReduceOptions {
   /** The divisor is the count minus this; 1 gives the unbiased estimate. Default 1. */
   readonly correction?: number

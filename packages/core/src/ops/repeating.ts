@@ -113,6 +113,7 @@ export const repeatInterleave = op(
   },
 )
 
+/** Options of {@link meshgrid}. */
 export interface MeshgridOptions {
   /** "ij": the first vector runs along dim 0 (default). "xy": along dim 1, as for plotting. */
   readonly indexing?: "ij" | "xy"

@@ -32,6 +32,7 @@ function runningSum(x: Tensor, d: number, reverse: boolean): Tensor {
   return out
 }
 
+/** Options of {@link cumsum} and {@link cumprod}. */
 export interface ScanOptions {
   /** Converts to this dtype first. */
   readonly dtype?: DType
@@ -174,6 +175,7 @@ export const logcumsumexp = op(
   },
 )
 
+/** Options of {@link diff}: what to join on before differences are taken. */
 export interface DiffOptions {
   /** Joined in front along the dim before differences are taken. */
   readonly prepend?: Tensor

@@ -134,6 +134,7 @@ function logSoftmaxBackward(g: Tensor, out: Tensor, d: number): Tensor {
   return result
 }
 
+/** Options of {@link softmax} and {@link logSoftmax}. */
 export interface SoftmaxOptions {
   /** Converts to this dtype first. */
   readonly dtype?: DType

@@ -16,6 +16,7 @@ import { sum } from "./reduce.js"
 import { pickedFrom, type ValuesAndPositions } from "./scan.js"
 import { narrow } from "./slicing.js"
 
+/** Options of {@link sort} and {@link argsort}. */
 export interface SortOptions {
   /** Largest first. Default false. */
   readonly descending?: boolean
@@ -83,6 +84,7 @@ export const argsort = op(
   (x: Tensor, dim = -1, options: SortOptions = {}): Tensor => sort(x.detach(), dim, options)[1],
 )
 
+/** Options of {@link topk}. */
 export interface TopkOptions {
   /** False for the smallest. Default true. */
   readonly largest?: boolean
@@ -117,6 +119,7 @@ export const topk = op(
   },
 )
 
+/** Option of operations that reduce one dim. */
 export interface KeepdimOptions {
   /** Keep the dim with size 1. */
   readonly keepdim?: boolean
@@ -171,6 +174,7 @@ function medianRank(values: Tensor, d: number): Tensor {
   return toDType(where(gt(nans, 0), sub(size, nans), (size - 1) >> 1), "int32")
 }
 
+/** The two forms of {@link median}: of all elements, or along a dim. */
 export interface MedianOp {
   (x: Tensor): Tensor
   (x: Tensor, dim: number, options?: KeepdimOptions): ValuesAndPositions
@@ -198,6 +202,7 @@ export const median = op(
 
 // ---- places in sorted lists
 
+/** Options of {@link searchsorted} and {@link bucketize}. */
 export interface SearchOptions {
   /** True: behind equal elements; false (default): in front of them. */
   readonly right?: boolean

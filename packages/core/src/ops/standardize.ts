@@ -91,7 +91,8 @@ export function standardized(x: Tensor, dim: number | readonly number[] | undefi
     if (sizeOf(x.shape) > 0) execute(form.finish, [x, stretched(mean, x.shape), stretched(root, x.shape)], [out])
     return [out, root]
   })
-  hold(scale)
+  if (values.requiresGrad) hold(scale)
+  else scale.dispose()
   return { values, mean: moments[0], variance: moments[1] }
 }
 
@@ -103,6 +104,9 @@ export const standardize = op(
     samples: [[t(2, 3), 1], [t(3, 2, 4), [0, 2], { eps: 0.1 }], [t(2, 3)], [t(0, 3), 1], [t(1, 4), -1]],
     differentiable: true,
   },
-  (x: Tensor, dim?: number | readonly number[], { eps = 1e-5 }: { readonly eps?: number } = {}): Tensor =>
-    standardized(x, dim, eps).values,
+  (x: Tensor, dim?: number | readonly number[], { eps = 1e-5 }: { readonly eps?: number } = {}): Tensor => {
+    const { values, mean, variance } = standardized(x, dim, eps)
+    for (const passing of [mean, variance]) passing.dispose()
+    return values
+  },
 )

@@ -24,6 +24,9 @@ export function report(step: StepReport): void {
   listener?.(step)
 }
 
+/** True if somebody wants to hear: shortcuts that skip the states of single steps must then not be taken. */
+export const listening = (): boolean => listener !== null
+
 /** Runs `body` while `heard` hears of every step. The innermost listener hears alone. */
 export function listen<T>(heard: Listener, body: () => T): T {
   const before = listener
