@@ -103,6 +103,19 @@ export class Checker {
     return target.valueDeclaration ?? target.declarations?.[0]
   }
 
+  /** Public names without a comment. Rows of the op tables are documented by their `doc`, modules by their first line. */
+  undocumented(): string[] {
+    const checker = this.program.getTypeChecker()
+    return [...this.sources].flatMap(([entry, file]) =>
+      [...this.exportsOf(file)].flatMap(([name, symbol]) => {
+        const declaration = this.declarationOf(symbol)
+        if (!declaration || ts.isSourceFile(declaration)) return []
+        const isRow = checker.getTypeAtLocation(declaration).getProperty("op") !== undefined
+        return isRow || ts.getJSDocCommentsAndTags(declaration).length > 0 ? [] : [`${name} of ${entry}`]
+      }),
+    )
+  }
+
   /** Adds the imports that the example lacks: names of its own file first, then those of the packages. */
   prepare(example: Example): Prepared {
     const place = join(this.root, example.addedTo ?? example.file)

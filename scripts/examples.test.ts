@@ -24,6 +24,8 @@ describe("the examples of the documentation", () => {
 
   it("compile", () => expect(checker.check(examples)).toEqual([]))
 
+  it("stand under comments that every public name has", () => expect(checker.undocumented()).toEqual([]))
+
   it("run, and print what they say", async () => expect(await runExamples(checker, root, examples, 45_000)).toEqual([]))
 })
 

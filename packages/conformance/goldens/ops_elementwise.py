@@ -50,12 +50,14 @@ BINARY = {
     "huberError": (lambda x, y: F.huber_loss(x, y, reduction="none"), (-2, 2), (-2, 2)),
     "smoothL1Error": (lambda x, y: F.smooth_l1_loss(x, y, reduction="none"), (-2, 2), (-2, 2)),
     "fmax": (torch.fmax, (-2, 2), (-2, 2)), "fmin": (torch.fmin, (-2, 2), (-2, 2)), "copysign": (torch.copysign, (-2, 2), (-2, 2)),
+    "klError": (lambda x, y: F.kl_div(x, y, reduction="none"), (-2, 0), (0.1, 1)),
+    "klLogError": (lambda x, y: F.kl_div(x, y, reduction="none", log_target=True), (-2, 2), (-2, 2)),
     "leakyBy": (lambda x, w: torch.where(x > 0, x, x * w), (-2, 2), (-2, 2)),
     "xlogy": (torch.xlogy, (-2, 2), (0.5, 2)), "logaddexp2": (torch.logaddexp2, (-2, 2), (-2, 2)), "nextafter": (torch.nextafter, (-2, 2), (-2, 2)),
     "trueDivide": (torch.true_divide, (-2, 2), (0.5, 2)), "heaviside": (torch.heaviside, (-2, 2), (-2, 2)),
 }  # fmt: skip
 BITS = {"bitwiseAnd": torch.bitwise_and, "bitwiseOr": torch.bitwise_or, "bitwiseXor": torch.bitwise_xor}
-LOSSES = ("squaredError", "absoluteError", "huberError", "smoothL1Error")
+LOSSES = ("squaredError", "absoluteError", "huberError", "smoothL1Error", "klError", "klLogError")
 LISTS = {"int32": [-7, -2, -1, 0, 1, 2, 5], "int64": [-7, -2, -1, 0, 1, 2, 5], "uint8": [0, 1, 2, 5, 7, 200, 255], "bool": [0, 1, 1, 0, 1, 0, 1]}
 
 

@@ -158,6 +158,45 @@ for number, (shapes, enforce_sorted, batch_first, value) in enumerate([
                   "paddingValue": value, "batchSizes": listed(packed.batch_sizes),
                   "sortedIndices": listed(packed.sorted_indices)})  # fmt: skip
 
+# ---- recurrence through the output, written out in the documented formulas
+
+outputs = []
+
+
+def run_output(kind, options, forced, dtype=torch.float64):
+    case = f"output{len(outputs)}"
+    torch.manual_seed(80 + len(outputs))
+    sizes = {"weight_ih": (4, 3), "weight_ho": (2, 4), "bias_h": (4,), "bias_o": (2,),
+             **({"weight_oh": (4, 2)} if kind == "OutputToHiddenRNN" else {"weight_oo": (2, 2)})}  # fmt: skip
+    w = {k: torch.randn(s, dtype=dtype).requires_grad_() for k, s in sizes.items() if options["bias"] or "bias" not in k}
+    x, o0, targets = (torch.randn(s, dtype=dtype).requires_grad_() for s in ((5, 2, 3), (2, 2), (5, 2, 2)))
+    f, g = ({"identity": lambda v: v}.get(options[k]) or getattr(torch, options[k])
+            for k in ("nonlinearity", "outputNonlinearity"))  # fmt: skip
+    bias_h, bias_o = w.get("bias_h", 0), w.get("bias_o", 0)
+    last, out, states = o0, [], []
+    for t in range(5):
+        if kind == "OutputToHiddenRNN":
+            h = f(x[t] @ w["weight_ih"].T + bias_h + last @ w["weight_oh"].T)
+            last = g(h @ w["weight_ho"].T + bias_o)
+        else:
+            h = f(x[t] @ w["weight_ih"].T + bias_h)
+            last = g(h @ w["weight_ho"].T + bias_o + last @ w["weight_oo"].T)
+        states.append(h)
+        out.append(last)
+        last = targets[t] if forced else last
+    output, hidden = torch.stack(out), torch.stack(states)
+    weight = torch.linspace(-1, 1, output.numel(), dtype=dtype).reshape(output.shape)
+    ((output * weight).sum() + (hidden**2).sum()).backward()
+    put(case, x=x, dx=x.grad, o0=o0, do0=o0.grad, targets=targets, output=output, hidden=hidden)
+    put(case, **w, **{f"d{name}": p.grad for name, p in w.items()})
+    outputs.append({"case": case, "kind": kind, "options": options, "forced": forced})
+
+
+for kind in ("OutputToHiddenRNN", "OutputToOutputRNN"):
+    run_output(kind, {"bias": True, "nonlinearity": "tanh", "outputNonlinearity": "identity"}, False)
+    run_output(kind, {"bias": False, "nonlinearity": "relu", "outputNonlinearity": "tanh"}, False)
+    run_output(kind, {"bias": True, "nonlinearity": "sigmoid", "outputNonlinearity": "sigmoid"}, True)
+
 # ---- drawing tokens
 
 draws = []
@@ -172,7 +211,7 @@ for number, (temperature, k) in enumerate([(1.0, None), (0.5, None), (2.0, 3)]):
     put(f"draw{number}", logits=logits, tokens=torch.stack(drawn))
     draws.append({"case": f"draw{number}", "temperature": temperature, "topK": k, "seed": 70 + number})
 
-cases = {"init": init, "layers": layers, "packing": packing, "lists": lists, "draws": draws}
+cases = {"init": init, "layers": layers, "packing": packing, "lists": lists, "outputs": outputs, "draws": draws}
 with open(os.path.join(OUT, "recurrent.json"), "w") as file:
     file.write("{\n" + ",\n".join(
         f'"{name}": [\n' + ",\n".join(json.dumps(case) for case in group) + "\n]" for name, group in cases.items()

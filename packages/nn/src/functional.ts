@@ -27,12 +27,13 @@ export function checkReduction(name: string, reduction: string): void {
   throw new ValueError(`${name}: unknown reduction: got "${reduction}", expected "none", "mean" or "sum"`)
 }
 
-function reduced(name: string, losses: Tensor, reduction: Reduction = "mean"): Tensor {
+/** The elements' losses as `reduction` says. Throws a ValueError for an unknown one. */
+export function reduced(name: string, losses: Tensor, reduction: Reduction = "mean"): Tensor {
   checkReduction(name, reduction)
   return reduction === "none" ? losses : reduction === "mean" ? losses.mean() : losses.sum()
 }
 
-const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, d) => size === b[d])
 
 // ---- distances

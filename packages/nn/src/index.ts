@@ -35,7 +35,7 @@ export {
   type Hypothesis,
   type SampleOptions,
   sampleTokens,
-  type SearchOptions,
+  type DecodingOptions,
   type StartTokens,
 } from "./recurrent/decoding.js"
 export { type GradientFlow, gradientFlow, gradientNorms } from "./recurrent/flow.js"
@@ -64,14 +64,7 @@ export {
   unpackSequence,
   unpadSequence,
 } from "./recurrent/packed.js"
-export {
-  GRU,
-  LSTM,
-  type LSTMOptions,
-  RNN,
-  type RNNNonlinearity,
-  type RNNOptions,
-} from "./recurrent/recurrent.js"
+export { GRU, LSTM, type LSTMOptions, RNN, type RNNNonlinearity, type RNNOptions } from "./recurrent/recurrent.js"
 export {
   type StatefulModel,
   tbptt,

@@ -21,7 +21,8 @@ import {
 } from "./functional.js"
 import { Module } from "./module.js"
 
-abstract class Loss extends Module {
+/** Base of the loss modules: the reduction, checked. */
+export abstract class Loss extends Module {
   readonly reduction: Reduction
   constructor(name: string, { reduction = "mean" }: LossOptions) {
     super()

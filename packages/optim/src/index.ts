@@ -18,5 +18,6 @@ export {
 export { RAdam, type RAdamOptions } from "./radam.js"
 export { RMSprop, type RMSpropOptions } from "./rmsprop.js"
 export { Rprop, type RpropOptions } from "./rprop.js"
+export * from "./schedulers/index.js"
 export { SGD, type SGDOptions } from "./sgd.js"
 export type { PyTorchState, StateLayout } from "./state.js"

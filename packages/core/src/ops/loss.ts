@@ -2,7 +2,8 @@
 import { e, type Expr } from "@rondo/backend"
 import { binary, type BinaryOp, ternary, type TernaryOp } from "../elementwise.js"
 import { clamp, logSigmoid, sigmoid } from "./activation.js"
-import { add, div, log, log1p, mul, neg, sign, sub } from "./arithmetic.js"
+import { add, div, exp, log, log1p, mul, neg, sign, sub } from "./arithmetic.js"
+import { eq, where } from "./logic.js"
 
 const one = (x: Expr): Expr => e.like(x, 1)
 const zero = (x: Expr): Expr => e.like(x, 0)
@@ -99,4 +100,28 @@ export const bceLogitsError: TernaryOp = ternary({
     (g, s) => mul(g, mul(s.y, logSigmoid(s.x))).neg(),
   ],
   keep: ["x", "y", "z"],
+})
+export const klError: BinaryOp = binary({
+  name: "klError",
+  doc: "y (log y - x) for the log-probability x and the probability y, which counts 0 where it is 0.",
+  float: true,
+  expr: (x, y) => e.sub(e.where(e.eq(y, zero(y)), zero(y), e.mul(y, e.log(y))), e.mul(y, x)),
+  vjp: [
+    (g, s) => mul(g, neg(s.y)),
+    // y / y is 1, or NaN at 0, where the slope is infinite.
+    (g, s) => mul(g, sub(add(where(eq(s.y, 0), 0, log(s.y)), div(s.y, s.y)), s.x)),
+  ],
+  keep: [["y"], ["x", "y"]],
+  domain: [
+    [-2, 0],
+    [0.1, 1],
+  ],
+})
+export const klLogError: BinaryOp = binary({
+  name: "klLogError",
+  doc: "exp(y) (y - x) for log-probabilities x and y.",
+  float: true,
+  expr: (x, y) => e.mul(e.exp(y), e.sub(y, x)),
+  vjp: [(g, s) => mul(g, neg(exp(s.y))), (g, s) => mul(g, mul(exp(s.y), add(sub(s.y, s.x), 1)))],
+  keep: [["y"], ["x", "y"]],
 })

@@ -7,14 +7,14 @@ import {
   type DecoderStep,
   type Hypothesis,
   readStart,
-  type SearchOptions,
+  type DecodingOptions,
   type StartTokens,
   stepLogits,
 } from "./decoding.js"
 import { mapTensors, tensorsOf } from "./tree.js"
 
 /** Options of {@link beamSearch}. */
-export interface BeamOptions<S> extends SearchOptions<S> {
+export interface BeamOptions<S> extends DecodingOptions<S> {
   /** Hypotheses kept for each sequence. Default 4. */
   readonly beamWidth?: number
   /**

@@ -81,7 +81,7 @@ export function checkCount(name: string, option: string, value: number): void {
 // ---- tokens
 
 /** Options of {@link greedySearch}, and of what else chooses tokens. */
-export interface SearchOptions<S> {
+export interface DecodingOptions<S> {
   /** The state before the first step. Default null: for steps that begin by themselves. */
   readonly state?: S
   /** Steps at most. */
@@ -103,7 +103,7 @@ export interface Hypothesis {
 }
 
 /** Options of {@link sampleTokens}. */
-export interface SampleOptions<S> extends SearchOptions<S> {
+export interface SampleOptions<S> extends DecodingOptions<S> {
   /** Logits are divided by it: below 1 sharpens, above 1 flattens. Default 1. */
   readonly temperature?: number
   /** Draw from so many of the likeliest tokens alone (and those as likely as the last of them). Default: all. */
@@ -160,7 +160,7 @@ async function decodeWith<S>(
   name: string,
   step: DecoderStep<S>,
   start: StartTokens,
-  options: SearchOptions<S>,
+  options: DecodingOptions<S>,
   choose: (logits: Tensor) => Tensor,
 ): Promise<Hypothesis[]> {
   const { maxLength, endToken } = options
@@ -210,7 +210,7 @@ async function decodeWith<S>(
 export function greedySearch<S>(
   step: DecoderStep<S>,
   start: StartTokens,
-  options: SearchOptions<S>,
+  options: DecodingOptions<S>,
 ): Promise<Hypothesis[]> {
   return decodeWith("greedySearch", step, start, options, (logits) => logits.argmax(1))
 }

@@ -87,7 +87,9 @@ export function inverseSigmoid(k: number): Schedule {
 export function mix(own: Tensor, truth: Tensor, p: number, generator?: Generator): Tensor {
   checkForcing("forcing.mix", p)
   if (own.ndim === 0 || own.ndim !== truth.ndim || own.shape.some((size, d) => size !== truth.shape[d])) {
-    throw new ShapeError(`forcing.mix: got truth ${shapeText(truth.shape)}, expected ${shapeText(own.shape)} as its own`)
+    throw new ShapeError(
+      `forcing.mix: got truth ${shapeText(truth.shape)}, expected ${shapeText(own.shape)} as its own`,
+    )
   }
   if (p === 0) return own
   if (p === 1) return truth

@@ -13,6 +13,7 @@ interface Cases {
   layers: { case: string; kind: Kind; options: Options; training: boolean; given: boolean; dtype: DType; seed: number; packed: boolean | null; lengths: number[] | null }[]
   packing: { case: string; lengths: number[]; batchFirst: boolean; enforceSorted: boolean; options: Options; batchSizes: number[]; back: number[]; sortedIndices: number[] | null; unsortedIndices: number[] | null }[]
   lists: { case: string; count: number; enforceSorted: boolean; batchFirst: boolean; paddingValue: number; batchSizes: number[]; sortedIndices: number[] | null }[]
+  outputs: { case: string; kind: "OutputToHiddenRNN" | "OutputToOutputRNN"; options: Options; forced: boolean }[]
   draws: { case: string; temperature: number; topK: number | null; seed: number }[]
 } // prettier-ignore
 
@@ -126,4 +127,35 @@ describe("packing", () => {
     sums[0].add(sums[1]).backward()
     sequences.forEach((x, i) => close(name, `dx${i}`, x.grad))
   })
+})
+
+describe("recurrence through the output", () => {
+  it.each(cases.outputs)("$kind $options, forced $forced", ({ case: name, kind, options, forced }) => {
+    const layer = new nn[kind](3, 4, 2, { ...options, dtype: "float64" })
+    layer.loadStateDict(Object.fromEntries(layer.namedParameters().map(([key]) => [key, golden(name, key)])))
+    const [x, o0, targets] = [leaf(name, "x"), leaf(name, "o0"), golden(name, "targets")]
+    const [output, last, hidden] = layer.forward(x, o0, forced ? { targets } : {})
+    close(name, "output", output)
+    close(name, "hidden", hidden)
+    expect(last.tolistSync()).toEqual(output.select(0, 4).tolistSync())
+    const weight = linspace(-1, 1, output.numel(), { dtype: "float64" }).reshape(output.shape)
+    output.mul(weight).sum().add(hidden.square().sum()).backward()
+    close(name, "dx", x.grad)
+    close(name, "do0", o0.grad)
+    for (const [key, parameter] of layer.namedParameters()) close(name, `d${key}`, parameter.grad)
+  })
+})
+
+describe("tokens", () => {
+  it.each(cases.draws)("drawn at temperature $temperature, topK $topK", async ({ case: name, temperature, topK, seed }) => {
+    const logits = golden(name, "logits")
+    manualSeed(seed)
+    const options = { maxLength: 6, temperature, ...(topK === null ? {} : { topK }) }
+    const drawn = await nn.sampleTokens((_: Tensor): [Tensor, null] => [logits, null], [0, 0, 0, 0], options)
+    expect(drawn.map(({ tokens }) => tokens)).toEqual(golden(name, "tokens").t().tolistSync())
+    const logProbs = logits.logSoftmax(1).tolistSync() as number[][]
+    drawn.forEach(({ tokens, logProb }, b) => {
+      expect(logProb).toBeCloseTo(tokens.reduce((sum, token) => sum + logProbs[b][token], 0), 4)
+    })
+  }) // prettier-ignore
 })

@@ -8,15 +8,15 @@ import { emptyParameter, type FactoryOptions, type Parameter } from "../paramete
 import { checkForcing, mix } from "./forcing.js"
 import { listening, report } from "./probe.js"
 
-const functions = {
-  tanh: (x: Tensor) => x.tanh(),
-  relu: (x: Tensor) => x.relu(),
-  sigmoid: (x: Tensor) => x.sigmoid(),
-  identity: (x: Tensor) => x,
-} as const
-
 /** What may be applied to states and outputs. */
-export type OutputNonlinearity = keyof typeof functions
+export type OutputNonlinearity = "tanh" | "relu" | "sigmoid" | "identity"
+
+const functions: Readonly<Record<OutputNonlinearity, (x: Tensor) => Tensor>> = {
+  tanh: (x) => x.tanh(),
+  relu: (x) => x.relu(),
+  sigmoid: (x) => x.sigmoid(),
+  identity: (x) => x,
+}
 
 function functionFor(name: string, option: string, kind: string): (x: Tensor) => Tensor {
   if (Object.hasOwn(functions, kind)) return functions[kind as OutputNonlinearity]

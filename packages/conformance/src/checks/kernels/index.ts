@@ -4,6 +4,7 @@ import { indexingCases } from "./indexing.js"
 import { mapCases } from "./map.js"
 import { matmulCases } from "./matmul.js"
 import { orderingCases } from "./ordering.js"
+import { recurrentCases } from "./recurrent.js"
 import { reduceCases } from "./reduce.js"
 
 export const kernelsCheck: Check = {
@@ -16,5 +17,6 @@ export const kernelsCheck: Check = {
     ...matmulCases(context),
     ...indexingCases(context),
     ...orderingCases(context),
+    ...recurrentCases(context),
   ],
 }
