@@ -2,6 +2,7 @@
 export { observers } from "./apply.js"
 export * from "./autograd.js"
 export * from "./creation.js"
+export { ctc, type CtcBatch } from "./ctc.js"
 export { defaultDType, setDefaultDType } from "./defaults.js"
 export { currentDevice, hasDevice } from "./device.js"
 export type { BinaryOp, ElementwiseInfo, Input, Row, Scalar, TernaryOp, UnaryOp } from "./elementwise.js"

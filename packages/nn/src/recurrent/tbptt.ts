@@ -79,7 +79,7 @@ export interface TbpttResult<S> {
  *   optimizer,
  *   clip: () => clipGradNorm_(model.parameters(), 1),
  * })
- * console.log(losses.length, state.shape) // 5 [ 1, 4, 1 ]
+ * console.log(losses.length, state?.shape) // 5 [1, 4, 1]
  * ```
  */
 export async function tbptt<S>(

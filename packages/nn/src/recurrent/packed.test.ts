@@ -1,0 +1,164 @@
+// Packing and padding under properties and bad input. PyTorch's values are in goldens.test.ts.
+import { DTypeError, ShapeError, ValueError } from "@rondo/backend"
+import { CpuJs } from "@rondo/backend-cpu-js"
+import { arange, noGrad, ones, randn, scope, type Tensor, tensor, use, zeros } from "@rondo/core"
+import fc from "fast-check"
+import { beforeAll, describe, expect, it } from "vitest"
+import * as nn from "../index.js"
+import {
+  GRU,
+  LSTM,
+  packPaddedSequence,
+  packSequence,
+  padPackedSequence,
+  padSequence,
+  RNN,
+  unpackSequence,
+  unpadSequence,
+} from "../index.js"
+
+beforeAll(() => {
+  use(new CpuJs())
+})
+
+const list = (x: Tensor): unknown => x.detach().tolistSync()
+const lengthsOf = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 24 })
+
+/** Sequences of whole numbers from 1 on, all different. */
+function sequences(lengths: readonly number[], trailing: readonly number[]): Tensor[] {
+  let from = 1
+  return lengths.map((length) => {
+    const count = trailing.reduce((a, b) => a * b, length)
+    from += count
+    return arange(from - count, from).reshape(length, ...trailing)
+  })
+}
+
+describe("inverses", () => {
+  it("packing and padding give back the padded batch, for any lengths", () => {
+    const layouts = [fc.boolean(), fc.boolean(), fc.constantFrom([], [2], [1, 3])] as const
+    fc.assert(
+      fc.property(lengthsOf, ...layouts, (given, batchFirst, enforceSorted, trailing) => {
+        const lengths = enforceSorted ? [...given].sort((a, b) => b - a) : given
+        const batch = padSequence(sequences(lengths, trailing), { batchFirst, paddingValue: -1 })
+        const packed = packPaddedSequence(batch, lengths, { batchFirst, enforceSorted })
+        expect(packed.data.shape).toEqual([lengths.reduce((a, b) => a + b), ...trailing])
+        const [padded, back] = padPackedSequence(packed, { batchFirst, paddingValue: -1 })
+        expect([padded.dtype, list(padded), back]).toEqual([batch.dtype, list(batch), lengths])
+      }),
+      { numRuns: 60 },
+    )
+  })
+  it("packing and unpacking, padding and unpadding give back the sequences", () => {
+    fc.assert(
+      fc.property(lengthsOf, fc.boolean(), (lengths, batchFirst) => {
+        const given = sequences(lengths, [2])
+        const packed = packSequence(given, { enforceSorted: false })
+        expect(unpackSequence(packed).map(list)).toEqual(given.map(list))
+        const padded = padSequence(given, { batchFirst })
+        expect(unpadSequence(padded, lengths, { batchFirst }).map(list)).toEqual(given.map(list))
+      }),
+      { numRuns: 60 },
+    )
+  })
+  it("equal lengths keep their order, however many there are", () => {
+    const lengths = Array.from({ length: 40 }, (_, i) => 1 + (i % 3))
+    const { sortedIndices } = packSequence(sequences(lengths, []), { enforceSorted: false })
+    const wanted = [2, 1, 0].flatMap((rest) => lengths.flatMap((_, i) => (i % 3 === rest ? [i] : [])))
+    expect(sortedIndices).toEqual(wanted)
+  })
+  it("unpad takes empty sequences, and pads may be longer", () => {
+    expect(unpadSequence(ones(3, 2), [0, 2]).map((x) => x.shape)).toEqual([[0], [2]])
+    expect(padSequence([ones(0, 2), ones(1, 2)]).tolistSync()).toEqual([[[0, 0], [1, 1]]]) // prettier-ignore
+    expect(list(padPackedSequence(packSequence([tensor([true])]), { totalLength: 2 })[0])).toEqual([[true], [false]])
+  })
+  it("packed sequences are plain data: scopes hand them on", () => {
+    const packed = scope(() => packSequence([ones(2, 1), ones(1, 1)]))
+    expect(packed.data.sum().itemSync()).toBe(3)
+    expect([nn.isPacked(packed), nn.isPacked(packed.data), nn.isPacked(null)]).toEqual([true, false, false])
+  })
+})
+
+describe("layers over packed sequences", () => {
+  const kinds = [RNN, GRU, LSTM] as const
+  it("give every sequence what it gets alone, in any order", () => {
+    const setups = [fc.constantFrom(...kinds), fc.boolean(), fc.integer({ min: 1, max: 3 })] as const
+    const few = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 6 })
+    fc.assert(
+      fc.property(few, ...setups, (lengths, Layer, bidirectional, numLayers) => {
+        const layer = new Layer(2, 3, { numLayers, bidirectional, dtype: "float64" })
+        const given = lengths.map((length) => randn(length, 2, { dtype: "float64" }))
+        noGrad(() => {
+          const [output, last] = layer.forward(packSequence(given, { enforceSorted: false }))
+          const outputs = unpackSequence(output)
+          given.forEach((x, b) => {
+            const [alone, state] = layer.forward(x)
+            expect(outputs[b].sub(alone).abs().max().itemSync()).toBeLessThan(1e-14)
+            const pairs = Array.isArray(last) ? last.map((s, i) => [s, (state as Tensor[])[i]]) : [[last, state as Tensor]] // prettier-ignore
+            for (const [s, t] of pairs) expect(s.select(1, b).sub(t).abs().max().itemSync()).toBeLessThan(1e-14)
+          })
+        })
+      }),
+      { numRuns: 25 },
+    )
+  })
+})
+
+describe("bad input", () => {
+  const x = () => zeros(4, 3, 2)
+  const packed = () => packPaddedSequence(x(), [4, 2, 1])
+  const broken = (change: Partial<nn.PackedSequence>) => ({ ...packed(), ...change })
+  it.each<[string, () => unknown, RegExp]>([
+    ["one dim", () => packPaddedSequence(zeros(4), [1]), /packPaddedSequence: got input \[4\], expected \[T, B, \.\.\.\]/],
+    ["no time", () => packPaddedSequence(zeros(3, 0, 2), [1, 1, 1], { batchFirst: true }), /expected \[B, T, \.\.\.\], not empty/],
+    ["no batch", () => packPaddedSequence(zeros(4, 0), []), /not empty/],
+    ["few lengths", () => packPaddedSequence(x(), [4, 3]), /expected one length a sequence: got 2 lengths for a batch of 3/],
+    ["few lengths, unsorted", () => packPaddedSequence(x(), [3, 4], { enforceSorted: false }), /got 2 lengths/],
+    ["an empty list", () => packSequence([]), /packSequence: got an empty list/],
+    ["an empty list", () => padSequence([]), /padSequence: got an empty list/],
+    ["other sizes", () => padSequence([ones(2, 3), ones(1, 2)]), /padSequence: got sequence 1 of \[1, 2\], expected \[length, 3\]/],
+    ["a number", () => packSequence([tensor(1)]), /got sequence 0 of \[\]/],
+    ["one dim", () => unpadSequence(zeros(3), [3]), /unpadSequence: got \[3\], expected at least 2 dims/],
+    ["rising sizes", () => padPackedSequence(broken({ batchSizes: [1, 2, 4] })), /padPackedSequence: batch sizes do not fit/],
+    ["a wrong sum", () => unpackSequence(broken({ batchSizes: [3, 2] })), /got \[3, 2\] for data \[7, 2\]/],
+    ["no sizes", () => unpackSequence(broken({ batchSizes: [] })), /unpackSequence: batch sizes/],
+    ["another width", () => new LSTM(5, 3).forward(packed()), /LSTM: got packed data \[7, 2\], expected \[N, 5\]/],
+    ["more dims", () => new RNN(2, 3).forward(broken({ data: zeros(7, 1, 2) })), /RNN: got packed data \[7, 1, 2\]/],
+    ["states without a batch", () => new GRU(2, 3).forward(packed(), zeros(1, 3)), /GRU: got h0 \[1, 3\], expected \[1, 3, 3\] .* for 3 packed sequences/],
+    ["another batch", () => new GRU(2, 3).forward(packed(), zeros(1, 2, 3)), /got h0 \[1, 2, 3\]/],
+    ["an unprojected h0", () => new LSTM(2, 3, { projSize: 1 }).forward(x(), [zeros(1, 3, 3), zeros(1, 3, 3)]), /LSTM: got h0 \[1, 3, 3\], expected \[1, 3, 1\] \(layers \* directions, batch, projected\)/],
+    ["a projected c0", () => new LSTM(2, 3, { projSize: 1 }).forward(x(), [zeros(1, 3, 1), zeros(1, 3, 1)]), /got c0 \[1, 3, 1\], expected \[1, 3, 3\]/],
+  ])("%s: a ShapeError", (_, call, text) => {
+    expect(call).toThrow(ShapeError)
+    expect(call).toThrow(text)
+  }) // prettier-ignore
+
+  it.each<[string, () => unknown, RegExp]>([
+    ["a length of 0", () => packPaddedSequence(x(), [4, 0, 0]), /packPaddedSequence: length 1 out of range: got 0, expected 1 to 4/],
+    ["a long length", () => packPaddedSequence(x(), [5, 3, 1]), /length 0 out of range: got 5/],
+    ["half a length", () => packPaddedSequence(x(), [4, 2, 1.5]), /got 1\.5/],
+    ["rising lengths", () => packPaddedSequence(x(), [3, 4, 1]), /lengths must not rise when enforceSorted is true: got 3, then 4; pass/],
+    ["rising sequences", () => packSequence([ones(1), ones(2)]), /packSequence: lengths must not rise/],
+    ["an empty sequence", () => packSequence([ones(2), ones(0)]), /packSequence: length 1 out of range: got 0/],
+    ["a short total", () => padPackedSequence(packed(), { totalLength: 3 }), /totalLength must be .*: got 3 for 4/],
+    ["a negative length", () => unpadSequence(zeros(3, 2), [3, -1]), /unpadSequence: length 1 out of range: got -1, expected 0 to 3/],
+    ["one order alone", () => unpackSequence(broken({ sortedIndices: [0, 1, 2] })), /must be inverse orders of 3/],
+    ["orders that differ", () => new RNN(2, 1).forward(broken({ sortedIndices: [1, 2, 0], unsortedIndices: [1, 2, 0] })), /RNN: sortedIndices/],
+    ["no tensor", () => new RNN(2, 1).forward([1] as unknown as Tensor), /RNN: got object, expected a tensor or a PackedSequence/],
+    ["a pair for one state", () => new GRU(2, 1).forward(x(), [x(), x()] as unknown as Tensor), /GRU: h0 must be a tensor/],
+    ["a large projection", () => new LSTM(2, 3, { projSize: 3 }), /LSTM: projSize must be smaller than hiddenSize: got 3 and 3/],
+    ["a negative projection", () => new LSTM(2, 3, { projSize: -1 }), /projSize must be a whole number of at least 0: got -1/],
+    ["half a projection", () => new LSTM(2, 3, { projSize: 1.5 }), /projSize/],
+    ["a projected GRU", () => new GRU(2, 3, { projSize: 1 } as object), /GRU: projSize is an option of LSTM alone/],
+    ["a projected RNN", () => new RNN(2, 3, { projSize: 0 } as object), /RNN: projSize is an option of LSTM alone/],
+  ])("%s: a ValueError", (_, call, text) => {
+    expect(call).toThrow(ValueError)
+    expect(call).toThrow(text)
+  }) // prettier-ignore
+
+  it("lengths that are no whole numbers, and other dtypes: a DTypeError", () => {
+    expect(() => packPaddedSequence(x(), tensor([4, 2, 1]))).toThrow(DTypeError)
+    expect(() => packPaddedSequence(x(), tensor([[4, 2, 1]], { dtype: "int32" }))).toThrow(/must be a vector/)
+    expect(() => new RNN(2, 1, { dtype: "float64" }).forward(packed())).toThrow(DTypeError)
+  })
+})
