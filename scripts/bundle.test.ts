@@ -19,11 +19,12 @@ async function run(source: string): Promise<string> {
 }
 
 test("a program that names creation only still has methods, through rondo and through core", async () => {
-  const body = 'console.log(JSON.stringify(ones(2).mul(3).tolistSync()))'
+  const body = "console.log(JSON.stringify(ones(2).mul(3).tolistSync()))"
   expect(await run(`import { device, ones } from "rondo"\nawait device("cpu-js")\n${body}`)).toBe("[3,3]")
-  const direct = 'import { ones, use } from "@rondo/core"\nimport { CpuJs } from "@rondo/backend-cpu-js"\nuse(new CpuJs())'
+  const direct =
+    'import { ones, use } from "@rondo/core"\nimport { CpuJs } from "@rondo/backend-cpu-js"\nuse(new CpuJs())'
   expect(await run(`${direct}\n${body}`)).toBe("[3,3]")
   const explicit = 'import { Device, ones } from "@rondo/core"\nimport { CpuJs } from "@rondo/backend-cpu-js"'
-  const onDevice = 'console.log(JSON.stringify(ones(2, { device: new Device(new CpuJs()) }).mul(3).tolistSync()))'
+  const onDevice = "console.log(JSON.stringify(ones(2, { device: new Device(new CpuJs()) }).mul(3).tolistSync()))"
   expect(await run(`${explicit}\n${onDevice}`)).toBe("[3,3]")
 })

@@ -48,7 +48,6 @@ export interface TensorMethods {
 }
 
 declare module "./tensor.js" {
-  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- joins the methods to the class
   interface Tensor extends TensorMethods {}
 }
 

@@ -5,18 +5,18 @@ import {
   DTypeError,
   type HostArray,
   isFloat,
-  kernels,
   ShapeError,
   shapeText,
   sizeOf,
   ValueError,
 } from "@rondo/backend"
-import { applyInPlace, checkInPlace, execute } from "./apply.js"
+import { checkInPlace } from "./apply.js"
 import type { TensorOptions } from "./creation.js"
 import { defaultDType } from "./defaults.js"
 import { currentDevice } from "./device.js"
 import { dataSync, decode, encode, upload } from "./host.js"
 import { readSizes, type Sizes } from "./op.js"
+import { copy_ } from "./ops/fill.js"
 import * as draws from "./random/index.js"
 import { defaultGenerator, type Generator, type RealDType } from "./random/index.js"
 import type { Tensor } from "./tensor.js"
@@ -218,10 +218,8 @@ function fillWith(name: string, x: Tensor, values: HostArray, order: readonly nu
   const shape = order ? order.map((d) => x.shape[d]) : x.shape
   const drawn = upload(x.device, values, shape, x.dtype)
   const source = order ? drawn.permute(order.map((_, d) => order.indexOf(d))) : drawn
-  const info = { name: name.slice(0, -1), keep: [], vjp: null }
-  return applyInPlace(info, x, [], () => {
-    if (sizeOf(x.shape) > 0) execute(kernels.copy(x.dtype, x.dtype), [source], [x])
-  })
+  // What x was made of no longer matters to it: copying drops its history.
+  return copy_(x, source)
 }
 
 /** Dims by falling stride if `x` is a gapless permutation of memory, else null: PyTorch then fills in row-major order. */
@@ -313,7 +311,12 @@ export function dropoutMask(x: Tensor, p: number, generator: Generator = default
 }
 
 /** The slopes that a randomised leaky relu gives to the elements of `x` while training. Reads `x` at once. */
-export function rreluSlopes(x: Tensor, lower: number, upper: number, generator: Generator = defaultGenerator()): Tensor {
+export function rreluSlopes(
+  x: Tensor,
+  lower: number,
+  upper: number,
+  generator: Generator = defaultGenerator(),
+): Tensor {
   const dtype = realDType("rrelu", x.dtype)
   const values = decode(dataSync(x.detach()), dtype) as ArrayLike<number>
   return upload(x.device, draws.rreluSlopes(generator, values, { dtype, lower, upper }), x.shape, dtype)

@@ -176,7 +176,6 @@ export class Tensor implements View {
   }
 }
 
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- the methods come from the op tables
 export interface Tensor extends OpMethods {}
 
 /** @internal A new, uninitialised, contiguous tensor. */

@@ -1,7 +1,9 @@
 // Nonlinearities and reshapes as layers: each is one operation of core with its options.
+import { ValueError } from "@rondo/backend"
 import {
   elu,
   gelu,
+  geluTanh,
   leakyRelu,
   logSigmoid,
   logSoftmax,
@@ -14,6 +16,29 @@ import {
   type Tensor,
 } from "@rondo/core"
 import { Module } from "./module.js"
+import { pythonFloat } from "./printing.js"
+
+/** Option of the activations that can overwrite their input. */
+export interface InplaceOptions {
+  /** Change x itself. Default false. */
+  readonly inplace?: boolean
+}
+
+/** Base of those: remembers the option, and prints it as PyTorch does. */
+export abstract class Inplace extends Module {
+  readonly inplace: boolean
+  constructor({ inplace = false }: InplaceOptions = {}) {
+    super()
+    this.inplace = inplace
+  }
+  /** What stands in front of the option. */
+  protected get label(): string {
+    return ""
+  }
+  protected override extraRepr(): string {
+    return [this.label, this.inplace ? "inplace=True" : ""].filter(Boolean).join(", ")
+  }
+}
 
 /**
  * Hyperbolic tangent of each element, any shape.
@@ -36,9 +61,9 @@ export class Tanh extends Module {
  * const y = new ReLU().forward(tensor([-1, 2])) // 0 and 2
  * ```
  */
-export class ReLU extends Module {
+export class ReLU extends Inplace {
   forward(x: Tensor): Tensor {
-    return relu(x)
+    return this.inplace ? x.relu_() : relu(x)
   }
 }
 /**
@@ -68,7 +93,8 @@ export class LogSigmoid extends Module {
   }
 }
 /**
- * x times the normal distribution function of x (the exact form, by the error function).
+ * x times the normal distribution function of x: exact, by the error function, or approximated by tanh (Hendrycks and
+ * Gimpel 2016). Throws a ValueError for another approximation.
  *
  * @example
  * ```ts
@@ -76,11 +102,19 @@ export class LogSigmoid extends Module {
  * ```
  */
 export class GELU extends Module {
+  readonly approximate: "none" | "tanh"
+  constructor({ approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}) {
+    super()
+    if (approximate !== "none" && approximate !== "tanh") {
+      throw new ValueError(`GELU: unknown approximation: got "${String(approximate)}", expected "none" or "tanh"`)
+    }
+    this.approximate = approximate
+  }
   forward(x: Tensor): Tensor {
-    return gelu(x)
+    return this.approximate === "tanh" ? geluTanh(x) : gelu(x)
   }
   protected override extraRepr(): string {
-    return "approximate='none'"
+    return `approximate='${this.approximate}'`
   }
 }
 /**
@@ -91,9 +125,9 @@ export class GELU extends Module {
  * const y = new SiLU().forward(tensor([-1, 2])) // -0.2689 and 1.7616
  * ```
  */
-export class SiLU extends Module {
+export class SiLU extends Inplace {
   forward(x: Tensor): Tensor {
-    return silu(x)
+    return this.inplace ? x.silu_() : silu(x)
   }
 }
 /**
@@ -104,16 +138,16 @@ export class SiLU extends Module {
  * const y = new LeakyReLU(0.2).forward(tensor([-1, 2])) // -0.2 and 2
  * ```
  */
-export class LeakyReLU extends Module {
+export class LeakyReLU extends Inplace {
   readonly negativeSlope: number
-  constructor(negativeSlope = 0.01) {
-    super()
+  constructor(negativeSlope = 0.01, options: InplaceOptions = {}) {
+    super(options)
     this.negativeSlope = negativeSlope
   }
   forward(x: Tensor): Tensor {
-    return leakyRelu(x, this.negativeSlope)
+    return this.inplace ? x.leakyRelu_(this.negativeSlope) : leakyRelu(x, this.negativeSlope)
   }
-  protected override extraRepr(): string {
+  protected override get label(): string {
     return `negative_slope=${this.negativeSlope}`
   }
 }
@@ -125,17 +159,17 @@ export class LeakyReLU extends Module {
  * const y = new ELU().forward(tensor([-1, 2])) // -0.6321 and 2
  * ```
  */
-export class ELU extends Module {
+export class ELU extends Inplace {
   readonly alpha: number
-  constructor(alpha = 1) {
-    super()
+  constructor(alpha = 1, options: InplaceOptions = {}) {
+    super(options)
     this.alpha = alpha
   }
   forward(x: Tensor): Tensor {
-    return elu(x, this.alpha)
+    return this.inplace ? x.elu_(this.alpha) : elu(x, this.alpha)
   }
-  protected override extraRepr(): string {
-    return `alpha=${float(this.alpha)}`
+  protected override get label(): string {
+    return `alpha=${pythonFloat(this.alpha)}`
   }
 }
 /**
@@ -227,6 +261,3 @@ export class Flatten extends Module {
     return `start_dim=${this.startDim}, end_dim=${this.endDim}`
   }
 }
-
-/** As Python prints a float. */
-const float = (x: number): string => (Number.isInteger(x) ? `${x}.0` : String(x))

@@ -13,9 +13,9 @@ export interface CTCOptions extends LossOptions {
 }
 
 /** Lengths of a batch: numbers, or an integer tensor, which is read at once. One number where there is no batch. */
-export type Lengths = number | readonly number[] | Tensor
+export type CTCLengths = number | readonly number[] | Tensor
 
-function readLengths(what: string, lengths: Lengths, count: number, most: number): number[] {
+function readLengths(what: string, lengths: CTCLengths, count: number, most: number): number[] {
   const list =
     typeof lengths === "number"
       ? [lengths]
@@ -71,8 +71,8 @@ function separated(targets: Tensor, lengths: readonly number[]): Tensor {
 export function ctcLoss(
   logProbs: Tensor,
   targets: Tensor,
-  inputLengths: Lengths,
-  targetLengths: Lengths,
+  inputLengths: CTCLengths,
+  targetLengths: CTCLengths,
   options: CTCOptions = {},
 ): Tensor {
   const { blank = 0, reduction = "mean", zeroInfinity = false } = options
@@ -129,7 +129,7 @@ export class CTCLoss extends Loss {
     this.blank = blank
     this.zeroInfinity = zeroInfinity
   }
-  forward(logProbs: Tensor, targets: Tensor, inputLengths: Lengths, targetLengths: Lengths): Tensor {
+  forward(logProbs: Tensor, targets: Tensor, inputLengths: CTCLengths, targetLengths: CTCLengths): Tensor {
     return ctcLoss(logProbs, targets, inputLengths, targetLengths, this)
   }
 }

@@ -5,6 +5,7 @@ import { normal_ } from "./init.js"
 import { checkSize } from "./linear.js"
 import { Module } from "./module.js"
 import { emptyParameter, type FactoryOptions, Parameter } from "./parameter.js"
+import { pythonFloat } from "./printing.js"
 
 /** Options of the function {@link embedding}. */
 export interface EmbeddingCall {
@@ -92,7 +93,9 @@ export class Embedding extends Module {
     this.normType = normType
     this.scaleGradByFreq = scaleGradByFreq
     if (weight && (weight.ndim !== 2 || weight.shape[0] !== numEmbeddings || weight.shape[1] !== embeddingDim)) {
-      throw new ShapeError(`Embedding: got weight ${shapeText(weight.shape)}, expected [${numEmbeddings}, ${embeddingDim}]`)
+      throw new ShapeError(
+        `Embedding: got weight ${shapeText(weight.shape)}, expected [${numEmbeddings}, ${embeddingDim}]`,
+      )
     }
     this.weight = weight ? new Parameter(weight) : emptyParameter([numEmbeddings, embeddingDim], factory)
     if (!weight) this.resetParameters()
@@ -130,8 +133,8 @@ export class Embedding extends Module {
     return [
       `${this.numEmbeddings}, ${this.embeddingDim}`,
       ...(paddingIdx === null ? [] : [`padding_idx=${paddingIdx}`]),
-      ...(maxNorm === null ? [] : [`max_norm=${maxNorm}`]),
-      ...(normType === 2 ? [] : [`norm_type=${normType}`]),
+      ...(maxNorm === null ? [] : [`max_norm=${pythonFloat(maxNorm)}`]),
+      ...(normType === 2 ? [] : [`norm_type=${pythonFloat(normType)}`]),
       ...(scaleGradByFreq ? ["scale_grad_by_freq=True"] : []),
     ].join(", ")
   }

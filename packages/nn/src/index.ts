@@ -1,7 +1,19 @@
 // Modules, layers and losses after torch.nn. Names are PyTorch's in camelCase; state-dict keys are PyTorch's.
 export * from "./activation.js"
+export {
+  AdditiveAttention,
+  type DecoderAttentionCall,
+  DotProductAttention,
+  type DotProductOptions,
+  type DotProductScore,
+} from "./attention/decoder.js"
+export { type AttentionCall, MultiheadAttention, type MultiheadOptions } from "./attention/multihead.js"
+export { scaledDotProductAttention, type ScaledDotProductOptions } from "./attention/product.js"
 export * from "./container.js"
+export { Conv1d, conv1d, type Conv1dOptions, type ConvCall, type Padding, type PaddingMode } from "./convolution.js"
+export * from "./ctc.js"
 export { Dropout, dropout, type DropoutOptions } from "./dropout.js"
+export { embed, Embedding, type EmbeddingCall, type EmbeddingLayerOptions } from "./embedding.js"
 export {
   type BCELogitsOptions,
   type BCEOptions,
@@ -21,10 +33,23 @@ export {
   type SmoothL1Options,
 } from "./functional.js"
 export * as init from "./init.js"
+export * from "./likelihood.js"
 export { Identity, Linear, type LinearOptions } from "./linear.js"
 export * from "./loss.js"
+export * from "./margin.js"
 export { type LoadOptions, Module } from "./module.js"
+export {
+  BatchNorm1d,
+  type BatchNormOptions,
+  GroupNorm,
+  type GroupNormOptions,
+  InstanceNorm1d,
+  LayerNorm,
+  type LayerNormOptions,
+} from "./normalization.js"
 export { type FactoryOptions, Parameter } from "./parameter.js"
+export * from "./pooling.js"
+export * from "./rectifiers.js"
 export { beamSearch, type BeamOptions } from "./recurrent/beam.js"
 export * from "./recurrent/cells.js"
 export {

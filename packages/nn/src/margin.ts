@@ -53,7 +53,9 @@ export function hingeEmbeddingLoss(x: Tensor, y: Tensor, { margin = 1, reduction
  */
 export function softMarginLoss(x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor {
   if (!sameShape(x.shape, y.shape)) {
-    throw new ShapeError(`softMarginLoss: got target ${shapeText(y.shape)}, expected ${shapeText(x.shape)} as the input`)
+    throw new ShapeError(
+      `softMarginLoss: got target ${shapeText(y.shape)}, expected ${shapeText(x.shape)} as the input`,
+    )
   }
   return reduced("softMarginLoss", logSigmoid(x.mul(y)).neg(), reduction)
 }
@@ -94,7 +96,11 @@ export function cosineEmbeddingLoss(x1: Tensor, x2: Tensor, y: Tensor, options: 
 export function pairwiseDistance(
   x1: Tensor,
   x2: Tensor,
-  { p = 2, eps = 1e-6, keepdim = false }: { readonly p?: number; readonly eps?: number; readonly keepdim?: boolean } = {},
+  {
+    p = 2,
+    eps = 1e-6,
+    keepdim = false,
+  }: { readonly p?: number; readonly eps?: number; readonly keepdim?: boolean } = {},
 ): Tensor {
   return x1.sub(x2).add(eps).norm(p, -1, { keepdim })
 }
@@ -158,7 +164,10 @@ export function multiMarginLoss(x: Tensor, y: Tensor, options: MultiMarginOption
   const powered = p === 1 ? short : short.square()
   const weighted = weight ? powered.mul(weight.indexSelect(0, y.reshape(-1)).reshape(index.shape)) : powered
   // The class itself does not count.
-  const losses = weighted.scatter(-1, index, 0).sum(-1).div(x.shape[x.ndim - 1])
+  const losses = weighted
+    .scatter(-1, index, 0)
+    .sum(-1)
+    .div(x.shape[x.ndim - 1])
   return reduced("multiMarginLoss", losses, reduction)
 }
 

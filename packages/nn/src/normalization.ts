@@ -5,6 +5,7 @@ import { ones_, zeros_ } from "./init.js"
 import { checkSize } from "./linear.js"
 import { Module } from "./module.js"
 import { emptyParameter, type FactoryOptions, type Parameter } from "./parameter.js"
+import { pythonBool, pythonFloat } from "./printing.js"
 
 /** `values * weight + bias`, either of which may be missing. */
 function scaled(values: Tensor, weight: Tensor | null, bias: Tensor | null): Tensor {
@@ -12,7 +13,6 @@ function scaled(values: Tensor, weight: Tensor | null, bias: Tensor | null): Ten
   const out = weight ? values.mul(weight) : values
   return bias ? out.add(bias) : out
 }
-const python = (value: boolean): string => (value ? "True" : "False")
 
 /** Options of {@link LayerNorm}. */
 export interface LayerNormOptions extends FactoryOptions {
@@ -69,12 +69,9 @@ export class LayerNorm extends Module {
   protected override extraRepr(): string {
     const { normalizedShape: shape, eps, elementwiseAffine } = this
     const text = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`
-    return `${text}, eps=${exponent(eps)}, elementwise_affine=${python(elementwiseAffine)}`
+    return `${text}, eps=${pythonFloat(eps)}, elementwise_affine=${pythonBool(elementwiseAffine)}`
   }
 }
-
-/** As Python prints a small float: 1e-05. */
-const exponent = (x: number): string => String(x).replace(/e-(\d)$/, "e-0$1").replace(/^0\.00001$/, "1e-05") // prettier-ignore
 
 /** Options of {@link BatchNorm1d} and {@link InstanceNorm1d}. */
 export interface BatchNormOptions extends FactoryOptions {
@@ -165,7 +162,7 @@ abstract class ChannelNorm extends Module {
   } // prettier-ignore
   protected override extraRepr(): string {
     const { numFeatures, eps, momentum, affine, trackRunningStats } = this
-    return `${numFeatures}, eps=${exponent(eps)}, momentum=${momentum ?? "None"}, affine=${python(affine)}, track_running_stats=${python(trackRunningStats)}`
+    return `${numFeatures}, eps=${pythonFloat(eps)}, momentum=${momentum ?? "None"}, affine=${pythonBool(affine)}, track_running_stats=${pythonBool(trackRunningStats)}`
   }
 }
 
@@ -286,6 +283,6 @@ export class GroupNorm extends Module {
   }
   protected override extraRepr(): string {
     const { numGroups, numChannels, eps, affine } = this
-    return `${numGroups}, ${numChannels}, eps=${exponent(eps)}, affine=${python(affine)}`
+    return `${numGroups}, ${numChannels}, eps=${pythonFloat(eps)}, affine=${pythonBool(affine)}`
   }
 }

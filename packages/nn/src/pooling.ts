@@ -4,6 +4,7 @@ import { encode, pad, type Tensor, upload } from "@rondo/core"
 import { windows } from "./convolution.js"
 import { checkSize } from "./linear.js"
 import { Module } from "./module.js"
+import { pythonBool } from "./printing.js"
 
 /** What all pooling over windows can be told. */
 export interface PoolCall {
@@ -95,7 +96,10 @@ export function maxPool1dWithIndices(x: Tensor, kernelSize: number, options: Max
   const { stride, padding, dilation, steps, after } = setup
   const extended = padding + after > 0 ? pad(x.detach(), [padding, after], "constant", -Infinity) : x.detach()
   const starts = Array.from({ length: steps }, (_, i) => i * stride - padding)
-  const found = seen(extended, setup).argmax(-1).mul(dilation).add(table(x, starts, "int32"))
+  const found = seen(extended, setup)
+    .argmax(-1)
+    .mul(dilation)
+    .add(table(x, starts, "int32"))
   // Where a window holds nothing but -Infinity, the border is no answer.
   const first = starts.map((start) => start + dilation * Math.max(0, Math.ceil(-start / dilation)))
   const positions = padding > 0 ? found.maximum(table(x, first, "int32")) : found
@@ -171,7 +175,6 @@ abstract class Pool extends Module {
     this.ceilMode = ceilMode
   }
 }
-const python = (value: boolean): string => (value ? "True" : "False")
 
 /**
  * {@link maxPool1d} as a layer; with `returnIndices`, `forward` gives `[values, positions]`.
@@ -197,7 +200,7 @@ export class MaxPool1d<R extends boolean = false> extends Pool {
   }
   protected override extraRepr(): string {
     const { kernelSize, stride, padding, dilation, ceilMode } = this
-    return `kernel_size=${kernelSize}, stride=${stride}, padding=${padding}, dilation=${dilation}, ceil_mode=${python(ceilMode)}`
+    return `kernel_size=${kernelSize}, stride=${stride}, padding=${padding}, dilation=${dilation}, ceil_mode=${pythonBool(ceilMode)}`
   }
 }
 

@@ -38,7 +38,7 @@ export const relu: UnaryOp = unary({
   name: "relu",
   doc: "max(x, 0); the gradient at 0 is 0, NaN stays.",
   expr: (x) => e.max(x, zero(x)),
-  vjp: (g, s) => mul(g, gt(s.out, 0)),
+  vjp: (g, s) => where(le(s.out, 0), 0, g),
   keep: ["out"],
   kinks: [0],
 })
@@ -116,7 +116,7 @@ export const clamp: UnaryOp = unary({
     const low = min.kind === "const" && min.value === -Infinity ? x : e.max(x, min)
     return max.kind === "const" && max.value === Infinity ? low : e.min(low, max)
   },
-  vjp: (g, s) => mul(g, logicalAnd(ge(s.x, s.params[0]), le(s.x, s.params[1]))),
+  vjp: (g, s) => where(logicalAnd(ge(s.x, s.params[0]), le(s.x, s.params[1])), g, 0),
   keep: ["x"],
 })
 export const lerp: TernaryOp = ternary({
@@ -149,13 +149,19 @@ export const addcdiv: TernaryOp = ternary({
   keep: ["y", "z"],
   domain: [0.5, 2],
 })
+/** The largest float32; for float64 it stands for that type's own limit. */
+const largest = 3.4028234663852886e38
+
 export const nanToNum: UnaryOp = unary({
   name: "nanToNum",
-  doc: "NaN and infinities replaced by `nan`, `posinf` and `neginf` (default: 0 and float32's limits).",
-  params: { nan: 0, posinf: 3.4028234663852886e38, neginf: -3.4028234663852886e38 },
+  doc: "NaN and infinities replaced by `nan`, `posinf` and `neginf` (default: 0 and the limits of the dtype).",
+  params: { nan: 0, posinf: largest, neginf: -largest },
   expr: (x, nan, posinf, neginf) => {
     if (!isFloat(x.dtype)) return x
-    const finite = e.where(e.eq(x, e.like(x, Infinity)), posinf, e.where(e.eq(x, e.like(x, -Infinity)), neginf, x))
+    const wide = (limit: Expr, sign: number): Expr =>
+      x.dtype === "float64" ? e.where(e.eq(limit, e.like(x, sign * largest)), e.like(x, sign * Number.MAX_VALUE), limit) : limit
+    const [up, down] = [wide(posinf, 1), wide(neginf, -1)]
+    const finite = e.where(e.eq(x, e.like(x, Infinity)), up, e.where(e.eq(x, e.like(x, -Infinity)), down, x))
     return e.where(e.ne(x, x), nan, finite)
   },
   vjp: (g, s) => mul(g, isfinite(s.x)),

@@ -1,11 +1,14 @@
 // Element-wise arithmetic and functions: one row each, with its expression, its gradient and where to test it.
 import { e, type Expr, isFloat } from "@rondo/backend"
 import { binary, type BinaryOp, unary, type UnaryOp } from "../elementwise.js"
+import type { Tensor } from "../tensor.js"
 import { eq, ge, gt, logicalAnd, lt, where } from "./logic.js"
 
 const one = (x: Expr): Expr => e.like(x, 1)
 const zero = (x: Expr): Expr => e.like(x, 0)
 const half = (x: Expr): Expr => e.like(x, 0.5)
+// The gradient of steps: zeros, also where g is infinite or NaN and 0 times g would not be.
+const flat = (g: Tensor): Tensor => where(lt(g, g), g, 0)
 // A factor of one that nobody changed costs nothing.
 const scaled = (factor: Expr, x: Expr): Expr => (factor.kind === "const" && factor.value === 1 ? x : e.mul(factor, x))
 
@@ -38,7 +41,8 @@ export const div: BinaryOp = binary({
   doc: "Quotient of two tensors, always a float.",
   float: true,
   expr: (x, y) => e.div(x, y),
-  vjp: [(g, s) => div(g, s.y), (g, s) => mul(g, div(s.x, mul(s.y, s.y))).neg()],
+  // Divided twice: the square of y would overflow or vanish where the quotient does not.
+  vjp: [(g, s) => div(g, s.y), (g, s) => mul(g, div(div(s.x, s.y), s.y)).neg()],
   keep: [["y"], ["x", "y"]],
   plain: true,
   domain: [
@@ -123,8 +127,8 @@ export const maximum: BinaryOp = binary({
   doc: "Larger of two values; NaN wins. A tie shares the gradient equally.",
   expr: (x, y) => (x.dtype === "bool" ? e.or(x, y) : e.max(x, y)),
   vjp: [
-    (g, s) => mul(g, where(eq(s.x, s.y), 0.5, gt(s.x, s.y))),
-    (g, s) => mul(g, where(eq(s.x, s.y), 0.5, lt(s.x, s.y))),
+    (g, s) => where(lt(s.x, s.y), 0, where(eq(s.x, s.y), mul(g, 0.5), g)),
+    (g, s) => where(gt(s.x, s.y), 0, where(eq(s.x, s.y), mul(g, 0.5), g)),
   ],
   keep: ["x", "y"],
   kinks: [0],
@@ -134,8 +138,8 @@ export const minimum: BinaryOp = binary({
   doc: "Smaller of two values; NaN wins. A tie shares the gradient equally.",
   expr: (x, y) => (x.dtype === "bool" ? e.and(x, y) : e.min(x, y)),
   vjp: [
-    (g, s) => mul(g, where(eq(s.x, s.y), 0.5, lt(s.x, s.y))),
-    (g, s) => mul(g, where(eq(s.x, s.y), 0.5, gt(s.x, s.y))),
+    (g, s) => where(gt(s.x, s.y), 0, where(eq(s.x, s.y), mul(g, 0.5), g)),
+    (g, s) => where(lt(s.x, s.y), 0, where(eq(s.x, s.y), mul(g, 0.5), g)),
   ],
   keep: ["x", "y"],
   kinks: [0],
@@ -186,13 +190,13 @@ export const sign: UnaryOp = unary({
     const positive = e.where(e.gt(x, zero(x)), one(x), zero(x))
     return x.dtype === "uint8" ? positive : e.where(e.lt(x, zero(x)), e.like(x, -1), positive)
   },
-  vjp: (g) => mul(g, 0),
+  vjp: flat,
   kinks: [0],
 })
 export const square: UnaryOp = unary({
   name: "square",
-  doc: "x times x.",
-  expr: (x) => e.mul(x, x),
+  doc: "x times x; of bools an int32.",
+  expr: (x) => (x.dtype === "bool" ? e.cast(x, "int32") : e.mul(x, x)),
   vjp: (g, s) => mul(g, mul(s.x, 2)),
   keep: ["x"],
 })
@@ -365,7 +369,8 @@ export const acosh: UnaryOp = unary({
   expr: (x) => {
     const t = e.sub(x, one(x))
     const near = e.log1p(e.add(t, e.sqrt(e.add(e.mul(t, t), e.mul(e.like(t, 2), t)))))
-    return e.where(e.lt(x, e.like(x, 1e4)), near, e.add(e.log(x), e.like(x, Math.LN2)))
+    const far = e.add(e.log(x), e.like(x, Math.LN2))
+    return e.where(e.lt(x, one(x)), e.like(x, NaN), e.where(e.lt(x, e.like(x, 1e4)), near, far))
   },
   vjp: (g, s) => mul(g, rsqrt(sub(square(s.x), 1))),
   keep: ["x"],
@@ -383,8 +388,8 @@ export const atanh: UnaryOp = unary({
 
 // ---- rounding
 
-export const floor: UnaryOp = unary({ name: "floor", doc: "Largest integer not above x.", expr: (x) => (isFloat(x.dtype) ? e.floor(x) : x), vjp: (g) => mul(g, 0), kinks: [-2, -1, 0, 1, 2] }) // prettier-ignore
-export const ceil: UnaryOp = unary({ name: "ceil", doc: "Smallest integer not below x.", expr: (x) => (isFloat(x.dtype) ? e.ceil(x) : x), vjp: (g) => mul(g, 0), kinks: [-2, -1, 0, 1, 2] }) // prettier-ignore
-export const round: UnaryOp = unary({ name: "round", doc: "Nearest integer, ties to even.", expr: (x) => (isFloat(x.dtype) ? e.round(x) : x), vjp: (g) => mul(g, 0), kinks: [-1.5, -0.5, 0.5, 1.5] }) // prettier-ignore
-export const trunc: UnaryOp = unary({ name: "trunc", doc: "Integer part.", expr: (x) => (isFloat(x.dtype) ? e.trunc(x) : x), vjp: (g) => mul(g, 0), kinks: [-2, -1, 0, 1, 2] }) // prettier-ignore
+export const floor: UnaryOp = unary({ name: "floor", doc: "Largest integer not above x.", expr: (x) => (isFloat(x.dtype) ? e.floor(x) : x), vjp: flat, kinks: [-2, -1, 0, 1, 2] }) // prettier-ignore
+export const ceil: UnaryOp = unary({ name: "ceil", doc: "Smallest integer not below x.", expr: (x) => (isFloat(x.dtype) ? e.ceil(x) : x), vjp: flat, kinks: [-2, -1, 0, 1, 2] }) // prettier-ignore
+export const round: UnaryOp = unary({ name: "round", doc: "Nearest integer, ties to even.", expr: (x) => (isFloat(x.dtype) ? e.round(x) : x), vjp: flat, kinks: [-1.5, -0.5, 0.5, 1.5] }) // prettier-ignore
+export const trunc: UnaryOp = unary({ name: "trunc", doc: "Integer part.", expr: (x) => (isFloat(x.dtype) ? e.trunc(x) : x), vjp: flat, kinks: [-2, -1, 0, 1, 2] }) // prettier-ignore
 export const frac: UnaryOp = unary({ name: "frac", doc: "x minus its integer part.", float: true, expr: (x) => e.sub(x, e.trunc(x)), vjp: (g) => g, kinks: [-2, -1, 0, 1, 2] }) // prettier-ignore

@@ -14,7 +14,7 @@ export const relu6: UnaryOp = unary({
   name: "relu6",
   doc: "x limited to [0, 6]; the gradient at both borders is 0.",
   expr: (x) => e.min(e.max(x, zero(x)), e.like(x, 6)),
-  vjp: (g, s) => mul(g, logicalAnd(gt(s.x, 0), lt(s.x, 6))),
+  vjp: (g, s) => where(logicalOr(le(s.x, 0), ge(s.x, 6)), 0, g),
   keep: ["x"],
   domain: [-2, 8],
   kinks: [0, 6],
@@ -24,7 +24,7 @@ export const hardtanh: UnaryOp = unary({
   doc: "x limited to [`min`, `max`]; the gradient at both borders is 0, unlike clamp's.",
   params: { min: -1, max: 1 },
   expr: (x, min, max) => e.min(e.max(x, min), max),
-  vjp: (g, s) => mul(g, logicalAnd(gt(s.x, s.params[0]), lt(s.x, s.params[1]))),
+  vjp: (g, s) => where(logicalOr(le(s.x, s.params[0]), ge(s.x, s.params[1])), 0, g),
   keep: ["x"],
   kinks: [-1, 1],
 })
@@ -77,11 +77,7 @@ export const selu: UnaryOp = unary({
   doc: "1.0507 times elu with alpha 1.6733, which keeps mean 0 and variance 1.",
   float: true,
   expr: (x) =>
-    e.where(
-      e.gt(x, zero(x)),
-      e.mul(x, e.like(x, seluScale)),
-      e.mul(e.expm1(x), e.like(x, seluScale * seluAlpha)),
-    ),
+    e.where(e.gt(x, zero(x)), e.mul(x, e.like(x, seluScale)), e.mul(e.expm1(x), e.like(x, seluScale * seluAlpha))),
   vjp: (g, s) => mul(g, where(gt(s.x, 0), seluScale, mul(exp(s.x), seluScale * seluAlpha))),
   keep: ["x"],
   kinks: [0],
@@ -160,7 +156,7 @@ export const hardshrink: UnaryOp = unary({
   float: true,
   params: { lambda: 0.5 },
   expr: (x, lambda) => e.where(e.and(e.ge(x, e.neg(lambda)), e.le(x, lambda)), zero(x), x),
-  vjp: (g, s) => mul(g, logicalOr(lt(s.x, -s.params[0]), gt(s.x, s.params[0]))),
+  vjp: (g, s) => where(logicalAnd(ge(s.x, -s.params[0]), le(s.x, s.params[0])), 0, g),
   keep: ["x"],
   kinks: [-0.5, 0.5],
 })

@@ -88,11 +88,9 @@ export const sum = op(
     const source = options.dtype && options.dtype !== x.dtype ? toDType(x, options.dtype) : x
     const dims = readDims("sum", dim, source.ndim)
     const { shape } = source
-    const [out] = apply(
-      { name: "sum", keep: [], vjp: sumRule(shape, dims) },
-      [source],
-      () => [finish(reduceKept("sum", source, dims, sumDType(source.dtype)), dims, options.keepdim)],
-    )
+    const [out] = apply({ name: "sum", keep: [], vjp: sumRule(shape, dims) }, [source], () => [
+      finish(reduceKept("sum", source, dims, sumDType(source.dtype)), dims, options.keepdim),
+    ])
     return out
   },
 )

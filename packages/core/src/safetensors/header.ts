@@ -38,7 +38,7 @@ export function headerLength(op: string, prefix: Uint8Array, fileBytes: number):
     throw new FormatError(`${op}: header too long: got ${length} bytes at byte 0, expected at most ${maxHeaderBytes}`)
   }
   const room = fileBytes - prefixBytes
-  if (length > BigInt(room)) {
+  if (Number(length) > room) {
     throw new FormatError(
       `${op}: truncated in the header: it is ${length} bytes long from byte 8, but the file ends after ` +
         `${fileBytes} bytes`,
@@ -47,7 +47,10 @@ export function headerLength(op: string, prefix: Uint8Array, fileBytes: number):
   return Number(length)
 }
 
-/** Reads and checks a whole header; `bytes` start at byte 8 of a file of `fileBytes` bytes. */
+/**
+ * Reads and checks a whole header; `bytes` start at byte 8 of a file of `fileBytes` bytes. Of a stream nobody knows how
+ * long it is: its length is `Infinity`, and what it lacks shows when it is read.
+ */
 export function parseHeader(op: string, bytes: Uint8Array, fileBytes: number): Header {
   if (bytes[0] !== 0x7b) {
     const got = bytes.length === 0 ? "an empty header" : `0x${bytes[0].toString(16).padStart(2, "0")}`
@@ -172,7 +175,7 @@ function byteLength(where: string, dtype: FileDType, shape: readonly number[], d
   for (const size of shape) {
     // A product that is too large to be exact is over the bound as well, so it is only compared, never used.
     bits *= size
-    if (bits > dataBytes * 8) {
+    if (bits > Math.min(dataBytes, Number.MAX_SAFE_INTEGER) * 8) {
       throw new FormatError(
         `${where}: data does not fit the shape: ${dtype} ${list(shape)} ` +
           `is larger than the file's ${dataBytes} bytes of data`,
@@ -199,7 +202,7 @@ function checkCoverage(op: string, found: readonly Named[], dataBytes: number): 
     covered = end
     before = `tensor ${quote(name)}`
   }
-  if (covered !== dataBytes) {
+  if (covered !== dataBytes && dataBytes !== Infinity) {
     throw new FormatError(
       `${op}: bytes after the last tensor: data ends at ${covered}, but the file holds ${dataBytes}`,
     )

@@ -1,7 +1,8 @@
 // Reading safetensors: a whole file in memory, or single tensors of a file that stays where it is.
-import { FormatError, ValueError } from "@rondo/backend"
+import { ValueError } from "@rondo/backend"
 
 import type { StoredDType } from "./dtype.js"
+import { type ByteSource, type FileInput, readExactly, wholeInput } from "../source.js"
 import { headerLength, parseHeader, prefixBytes, quote, type SafetensorsEntry } from "./header.js"
 
 /** A tensor as bytes: little-endian elements in row-major order. */
@@ -50,13 +51,8 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   return { tensors, metadata }
 }
 
-/** Something that bytes can be read from in pieces: a file handle, a Blob, HTTP range requests. */
-export interface SafetensorsSource {
-  /** Bytes in all. */
-  readonly size: number
-  /** Exactly `length` bytes from `offset` on. */
-  read(offset: number, length: number): Promise<Uint8Array>
-}
+/** What single tensors can be read from. */
+export type SafetensorsSource = ByteSource
 
 /** A file whose header has been read, and whose tensors are read on request. */
 export interface SafetensorsReader {
@@ -74,7 +70,8 @@ export interface SafetensorsReader {
 }
 
 /**
- * Opens a safetensors file without reading its data: the header is read and checked as by {@link parseSafetensors}.
+ * Opens a safetensors file without reading its data: the header is read and checked as by {@link parseSafetensors}. Only a
+ * stream is read to its end.
  *
  * @throws FormatError as {@link parseSafetensors}; errors of the source pass through
  *
@@ -91,12 +88,10 @@ export interface SafetensorsReader {
  * console.log((await reader.read("w")).data) // Uint8Array(2) [ 7, 9 ]
  * ```
  */
-export async function openSafetensors(source: SafetensorsSource): Promise<SafetensorsReader> {
+export async function openSafetensors(input: FileInput): Promise<SafetensorsReader> {
   const op = "openSafetensors"
+  const source = await wholeInput(op, input)
   const { size } = source
-  if (!Number.isSafeInteger(size) || size < 0) {
-    throw new ValueError(`${op}: size of the source: got ${String(size)}, expected an integer >= 0`)
-  }
   const prefix = await readExactly(op, source, 0, Math.min(size, prefixBytes))
   const length = headerLength(op, prefix, size)
   const { entries, metadata } = parseHeader(op, await readExactly(op, source, prefixBytes, length), size)
@@ -109,15 +104,6 @@ export async function openSafetensors(source: SafetensorsSource): Promise<Safete
     return { dtype, shape, data: await readExactly(op, source, begin, end - begin) }
   }
   return { entries, metadata, read }
-}
-
-async function readExactly(op: string, source: SafetensorsSource, offset: number, length: number): Promise<Uint8Array> {
-  if (length === 0) return new Uint8Array(0)
-  const bytes = await source.read(offset, length)
-  if (bytes.length !== length) {
-    throw new FormatError(`${op}: source gave ${bytes.length} bytes at byte ${offset}, expected ${length}`)
-  }
-  return bytes
 }
 
 function listNames(entries: ReadonlyMap<string, SafetensorsEntry>): string {

@@ -2,19 +2,22 @@
 // the caller's work.
 import { dtypes, DTypeError, ShapeError, ValueError } from "@rondo/backend"
 
-import { bitSize, fileDType, foreignDTypes, rank, type FileDType } from "./dtype.js"
+import { bitSize, fileDType, foreignDTypes, rank, type FileDType, type StoredDType } from "./dtype.js"
 import { list, maxHeaderBytes, metadataKey, prefixBytes, quote } from "./header.js"
 import type { SafetensorsTensor } from "./read.js"
 
-interface Item {
-  name: string
-  key: Uint8Array
-  dtype: FileDType
-  shape: readonly number[]
-  data: Uint8Array
+/** A tensor as a file will describe it. */
+export interface PlannedTensor {
+  readonly name: string
+  readonly dtype: StoredDType
+  readonly shape: readonly number[]
+  /** Length of its data. */
+  readonly bytes: number
 }
-
-const op = "serializeSafetensors"
+interface Item extends Omit<PlannedTensor, "dtype"> {
+  readonly key: Uint8Array
+  readonly dtype: FileDType
+}
 
 /**
  * Writes a safetensors file: widest elements first, then by name, the header padded with spaces to 8 bytes, as the
@@ -41,25 +44,37 @@ export function serializeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   const entries = tensors instanceof Map ? [...tensors] : Object.entries(tensors)
-  const items = entries.map(([name, tensor]) => checked(name, tensor))
-  items.sort((a, b) => rank(b.dtype) - rank(a.dtype) || compare(a.key, b.key))
-  const header = headerBytes(items, metadata)
-  let size = prefixBytes + header.length
-  for (const { data } of items) size += data.length
-  const file = new Uint8Array(size)
-  new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true)
-  file.set(header, prefixBytes)
-  let at = prefixBytes + header.length
-  for (const { data } of items) {
-    file.set(data, at)
-    at += data.length
+  const planned = entries.map(([name, { dtype, shape, data }]) => ({ name, dtype, shape, bytes: data.length }))
+  const { head, order } = planSafetensors("serializeSafetensors", planned, metadata)
+  const file = new Uint8Array(order.reduce((sum, { bytes }) => sum + bytes, head.length))
+  file.set(head)
+  const data = new Map(entries)
+  let at = head.length
+  for (const { name, bytes } of order) {
+    file.set((data.get(name) as SafetensorsTensor).data, at)
+    at += bytes
   }
   return file
 }
 
-function checked(name: string, { dtype, shape, data }: SafetensorsTensor): Item {
+/** Everything in front of the data, and the order in which the data follow. */
+export function planSafetensors(
+  op: string,
+  tensors: readonly PlannedTensor[],
+  metadata: Readonly<Record<string, string>>,
+): { readonly head: Uint8Array; readonly order: readonly { readonly name: string; readonly bytes: number }[] } {
+  const order = tensors.map((tensor) => checked(op, tensor))
+  order.sort((a, b) => rank(b.dtype) - rank(a.dtype) || compare(a.key, b.key))
+  const header = headerBytes(op, order, metadata)
+  const head = new Uint8Array(prefixBytes + header.length)
+  new DataView(head.buffer).setBigUint64(0, BigInt(header.length), true)
+  head.set(header, prefixBytes)
+  return { head, order }
+}
+
+function checked(op: string, { name, dtype, shape, bytes }: PlannedTensor): Item {
   const where = `${op}: tensor ${quote(name)}`
-  const key = checkedName(name)
+  const key = checkedName(op, name)
   if (name === metadataKey) throw new ValueError(`${where}: this name is reserved for the metadata`)
   const type = fileDType(dtype)
   if (type === undefined) {
@@ -73,17 +88,17 @@ function checked(name: string, { dtype, shape, data }: SafetensorsTensor): Item 
     }
     bits *= size
   }
-  if (bits !== data.length * 8) {
+  if (bits !== bytes * 8) {
     throw new ShapeError(
-      `${where}: data does not fill the shape: got ${data.length} bytes, ` +
+      `${where}: data does not fill the shape: got ${bytes} bytes, ` +
         `expected ${bits / 8} for ${type} ${list(shape)}`,
     )
   }
-  return { name, key, dtype: type, shape, data }
+  return { name, key, dtype: type, shape, bytes }
 }
 
 /** UTF-8 of a name. TextEncoder would replace half a surrogate pair in silence, and two names could become one. */
-function checkedName(name: string): Uint8Array {
+function checkedName(op: string, name: string): Uint8Array {
   if (/\p{Surrogate}/u.test(name)) throw new ValueError(`${op}: name is not valid Unicode: got ${quote(name)}`)
   return new TextEncoder().encode(name)
 }
@@ -98,20 +113,20 @@ function compare(a: Uint8Array, b: Uint8Array): number {
 }
 
 /** The header as serde_json writes it: no spaces, metadata first (sorted here; the reference's order is random). */
-function headerBytes(items: readonly Item[], metadata: Readonly<Record<string, string>>): Uint8Array {
+function headerBytes(op: string, items: readonly Item[], metadata: Readonly<Record<string, string>>): Uint8Array {
   const fields: string[] = []
   const pairs = Object.entries(metadata).map(([name, value]) => {
     if (typeof value !== "string") {
       throw new ValueError(`${op}: metadata ${quote(name)} is not a string: got ${typeof value}`)
     }
-    checkedName(value)
-    return { key: checkedName(name), text: `${JSON.stringify(name)}:${JSON.stringify(value)}` }
+    checkedName(op, value)
+    return { key: checkedName(op, name), text: `${JSON.stringify(name)}:${JSON.stringify(value)}` }
   })
   pairs.sort((a, b) => compare(a.key, b.key))
   if (pairs.length > 0) fields.push(`"${metadataKey}":{${pairs.map((pair) => pair.text).join(",")}}`)
   let offset = 0
-  for (const { name, dtype, shape, data } of items) {
-    const end = offset + data.length
+  for (const { name, dtype, shape, bytes } of items) {
+    const end = offset + bytes
     const shapeText = shape.join(",")
     fields.push(`${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shapeText}],"data_offsets":[${offset},${end}]}`)
     offset = end

@@ -62,7 +62,7 @@ export abstract class RecurrentCell extends Module {
     const start = given ? given.map((state) => (batched ? state : state.unsqueeze(0))) : this.#zeros(rows.shape[0], x)
     const projected = linear(rows, this.weight_ih, this.bias_ih)
     const next = this.#recurrence.step(projected, start, { weight: this.weight_hh, bias: this.bias_hh })
-    report({ module: this, layer: 0, reverse: false, time: null, states: next })
+    report({ module: this, run: this, layer: 0, reverse: false, time: null, states: next })
     return batched ? next : next.map((state) => state.squeeze(0))
   }
   #zeros(batch: number, { dtype, device }: Tensor): Tensor[] {

@@ -1,7 +1,7 @@
 // Runs a recurrence over whole sequences: time, layers, directions and dropout between layers. Knows no kind of recurrence.
-import { cat, linear, stack, type Tensor } from "@rondo/core"
+import { cat, linear, recurrent, stack, type Tensor } from "@rondo/core"
 import { dropout } from "../dropout.js"
-import { report } from "./probe.js"
+import { listening, report } from "./probe.js"
 import type { HiddenWeights, Recurrence } from "./steps.js"
 
 /** The weights of one layer in one direction. */
@@ -24,17 +24,6 @@ export interface Plan {
   readonly module: object
 }
 
-/** How a sequence lies in one tensor: into time steps and back. Rows of a step are sorted, and never more than before. */
-interface Layout {
-  readonly split: (x: Tensor) => Tensor[]
-  readonly join: (steps: readonly Tensor[]) => Tensor
-}
-const dense: Layout = { split: (x) => x.unbind(0), join: (steps) => stack(steps, 0) }
-const packed = (sizes: readonly number[]): Layout => ({
-  split: (x) => x.split(sizes, 0),
-  join: (steps) => (steps.length === 1 ? steps[0] : cat(steps, 0)),
-})
-
 type States = readonly Tensor[]
 const rowsOf = (states: States): number => states[0].shape[0]
 const rows = (states: States, start: number, count: number): States =>
@@ -42,48 +31,87 @@ const rows = (states: States, start: number, count: number): States =>
 const joinRows = (parts: readonly States[]): States =>
   parts.length === 1 ? parts[0] : parts[0].map((_, i) => cat(parts.map((part) => part[i]), 0)) // prettier-ignore
 
+/** Time steps with one number of rows. A padded batch is one stretch, a packed one has as many as different lengths. */
+interface Stretch {
+  /** Its first time step. */
+  readonly time: number
+  readonly rows: number
+  /** `[T', rows, …]` */
+  readonly x: Tensor
+}
+
+/** The stretches of projected inputs `[T, B, …]`, or packed `[N, …]` with the (never rising) rows of every step. */
+function stretchesOf(x: Tensor, batchSizes: readonly number[] | null): Stretch[] {
+  if (!batchSizes) return [{ time: 0, rows: x.shape[1], x }]
+  const starts = batchSizes.flatMap((size, t) => (size === batchSizes[t - 1] ? [] : [t]))
+  const times = starts.map((time, i) => (starts[i + 1] ?? batchSizes.length) - time)
+  const parts = x.split(starts.map((time, i) => times[i] * batchSizes[time]), 0) // prettier-ignore
+  return starts.map((time, i) => ({
+    time,
+    rows: batchSizes[time],
+    x: parts[i].unflatten(0, [times[i], batchSizes[time]]),
+  }))
+}
+
 interface Direction {
   readonly recurrence: Recurrence
   readonly hidden: HiddenWeights
-  /** Called with each new state. */
+  readonly reverse: boolean
+  /** Called with each new state, if somebody listens. */
   readonly heard: (time: number, states: States) => void
 }
+
+/** One stretch from `state`: outputs `[T', rows, H]` and the state behind it. */
+function runStretch(direction: Direction, { time, x }: Stretch, state: States): { output: Tensor; last: States } {
+  const { recurrence, hidden, reverse, heard } = direction
+  if (!hidden.projection && !listening()) {
+    const [output, ...last] = recurrent(recurrence.cell, x, hidden.weight, hidden.bias, state, { reverse })
+    return { output, last }
+  }
+  const steps = x.unbind(0)
+  const outputs = new Array<Tensor>(steps.length)
+  let last = state
+  for (let i = 0; i < steps.length; i++) {
+    const t = reverse ? steps.length - 1 - i : i
+    last = recurrence.step(steps[t], last, hidden)
+    heard(time + t, last)
+    outputs[t] = last[0]
+  }
+  return { output: stack(outputs, 0), last }
+}
+
 interface Run {
-  readonly outputs: Tensor[]
+  /** By stretch. */
+  readonly outputs: readonly Tensor[]
   readonly last: States
 }
 
 /** From the first step to the last: sequences end one after another, from the last row up, and leave their final state. */
-function runForwards({ recurrence, hidden, heard }: Direction, steps: readonly Tensor[], initial: States): Run {
-  const outputs: Tensor[] = []
+function runForwards(direction: Direction, stretches: readonly Stretch[], initial: States): Run {
   const ended: States[] = []
   let state = initial
-  steps.forEach((step, time) => {
-    const going = step.shape[0]
-    if (going < rowsOf(state)) {
-      ended.push(rows(state, going, rowsOf(state) - going))
-      state = rows(state, 0, going)
-    }
-    state = recurrence.step(step, state, hidden)
-    heard(time, state)
-    outputs.push(state[0])
+  const outputs = stretches.map((stretch) => {
+    const leaving = rowsOf(state) - stretch.rows
+    if (leaving > 0) ended.push(rows(state, stretch.rows, leaving))
+    const { output, last } = runStretch(direction, stretch, rows(state, 0, stretch.rows))
+    state = last
+    return output
   })
   return { outputs, last: joinRows([state, ...ended.reverse()]) }
 }
 
 /** From the last step to the first: each sequence joins with its own initial state where it has its last element. */
-function runBackwards({ recurrence, hidden, heard }: Direction, steps: readonly Tensor[], initial: States): Run {
-  const outputs = new Array<Tensor>(steps.length)
-  let state = rows(initial, 0, steps[steps.length - 1].shape[0])
-  for (let time = steps.length - 1; time >= 0; time--) {
-    const going = steps[time].shape[0]
-    const joining = going - rowsOf(state)
-    if (joining > 0) state = joinRows([state, rows(initial, rowsOf(state), joining)])
-    state = recurrence.step(steps[time], state, hidden)
-    heard(time, state)
-    outputs[time] = state[0]
+function runBackwards(direction: Direction, stretches: readonly Stretch[], initial: States): Run {
+  const outputs = new Array<Tensor>(stretches.length)
+  let state: States | null = null
+  for (let i = stretches.length - 1; i >= 0; i--) {
+    const going: number = state ? rowsOf(state) : 0
+    const joining = rows(initial, going, stretches[i].rows - going)
+    const { output, last } = runStretch(direction, stretches[i], state ? joinRows([state, joining]) : joining)
+    outputs[i] = output
+    state = last
   }
-  return { outputs, last: state }
+  return { outputs, last: state ?? initial }
 }
 
 /**
@@ -97,7 +125,7 @@ export function runLayers(
   initial: readonly Tensor[],
   batchSizes: readonly number[] | null = null,
 ): { output: Tensor; finals: Tensor[] } {
-  const layout = batchSizes ? packed(batchSizes) : dense
+  const run = {}
   const starts = initial.map((state) => state.unbind(0))
   const lasts: Tensor[][] = initial.map(() => [])
   let output = x
@@ -106,15 +134,16 @@ export function runLayers(
     const input = output
     const sequences = directions.map(({ weightIh, biasIh, hidden }, direction) => {
       const reverse = direction === 1
-      const heard = (time: number, states: States) => report({ module, layer, reverse, time, states })
+      const heard = (time: number, states: States) => report({ module, run, layer, reverse, time, states })
       // One tall product for all time steps; only the state's product is left to the loop.
-      const steps = layout.split(linear(input, weightIh, biasIh))
+      const stretches = stretchesOf(linear(input, weightIh, biasIh), batchSizes)
       const start = starts.map((states) => states[row])
-      const run = reverse ? runBackwards : runForwards
-      const { outputs, last } = run({ recurrence, hidden, heard }, steps, start)
+      const runAll = reverse ? runBackwards : runForwards
+      const { outputs, last } = runAll({ recurrence, hidden, reverse, heard }, stretches, start)
       last.forEach((value, i) => lasts[i].push(value))
       row++
-      return layout.join(outputs)
+      if (!batchSizes) return outputs[0]
+      return cat(outputs.map((part) => part.flatten(0, 1)), 0) // prettier-ignore
     })
     output = sequences.length === 1 ? sequences[0] : cat(sequences, -1)
     // Drawn over the time-major sequence, whatever the layout of the caller: PyTorch's order.

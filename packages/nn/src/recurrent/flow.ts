@@ -64,7 +64,7 @@ export async function gradientNorms(loss: Tensor, states: readonly Tensor[]): Pr
  * one element.
  *
  * @param body - Computes the loss, anew.
- * @returns One entry for each layer, direction and cell, in the order in which they ran.
+ * @returns One entry for each layer and direction of each call, and for each cell, in the order in which they ran.
  * @example
  * ```ts
  * const rnn = new RNN(1, 8)
@@ -77,19 +77,15 @@ export async function gradientFlow(body: () => Tensor): Promise<GradientFlow[]> 
   const loss = listen((step) => reports.push(step), body)
   if (reports.length === 0) throw new GradientError("gradientFlow: nothing recurrent ran inside")
   const norms = await gradientNorms(loss, reports.flatMap((step) => step.states)) // prettier-ignore
-  const flows: { flow: GradientFlow; count: number }[] = []
+  const flows: (GradientFlow & { readonly run: object })[] = []
   let at = 0
-  for (const { module, layer, reverse, time, states } of reports) {
+  for (const { module, run, layer, reverse, time, states } of reports) {
     const [first, second] = norms.slice(at, (at += states.length)) as (number | undefined)[]
-    let found = flows.findLast(({ flow }) => flow.module === module && flow.layer === layer && flow.reverse === reverse)
-    // A layer that runs a second time begins a second entry.
-    if (!found || (time !== null && found.flow.norms[time] !== undefined)) {
-      const fresh = { module, layer, reverse, norms: [], second: second === undefined ? null : [] }
-      flows.push((found = { flow: fresh, count: 0 }))
-    }
-    const t = time ?? found.count++
-    found.flow.norms[t] = first as number
-    if (found.flow.second) found.flow.second[t] = second as number
+    let flow = flows.find((known) => known.run === run && known.layer === layer && known.reverse === reverse)
+    if (!flow) flows.push((flow = { run, module, layer, reverse, norms: [], second: second === undefined ? null : [] }))
+    const t = time ?? flow.norms.length
+    flow.norms[t] = first as number
+    if (flow.second) flow.second[t] = second as number
   }
-  return flows.map(({ flow }) => flow)
+  return flows.map(({ module, layer, reverse, norms, second }) => ({ module, layer, reverse, norms, second }))
 }

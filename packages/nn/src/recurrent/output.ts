@@ -143,16 +143,17 @@ export abstract class OutputRecurrentLayer extends Module {
     }
     const truth = targets?.unbind(0)
     const outputs: Tensor[] = []
-    const states: Tensor[] = []
+    const hiddens: Tensor[] = []
     drive.unbind(0).forEach((driven, t) => {
       const own = outputs[t - 1] ?? start
       const last = truth && t > 0 ? mix(own, truth[t - 1], forcing, generator) : own
       const { hidden, output } = this.step(driven, last)
-      report({ module: this, layer: 0, reverse: false, time: t, states: hidden ? [hidden, output] : [output] })
+      const states = hidden ? [hidden, output] : [output]
+      report({ module: this, run: outputs, layer: 0, reverse: false, time: t, states })
       outputs.push(output)
-      if (hidden) states.push(hidden)
+      if (hidden) hiddens.push(hidden)
     })
-    return [stack(outputs, 0), outputs[time - 1], prepared ?? stack(states, 0)]
+    return [stack(outputs, 0), outputs[time - 1], prepared ?? stack(hiddens, 0)]
   }
   /** True if x is batched. */
   #check(x: Tensor, o0: Tensor | null, { targets, forcing = 1 }: ForcingOptions): boolean {

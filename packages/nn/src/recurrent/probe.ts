@@ -5,6 +5,8 @@ import type { Tensor } from "@rondo/core"
 export interface StepReport {
   /** The layer or cell that took the step. */
   readonly module: object
+  /** The same for all steps of one call; the cell itself for cells, whose calls are one step each. */
+  readonly run: object
   /** Number of the layer from below; 0 for cells. */
   readonly layer: number
   /** True for the way back. */

@@ -1,4 +1,5 @@
 // What one recurrent layer does at one time step, as pure functions. Sequences, layers and directions are driver.ts's work.
+import type { RecurrentCell } from "@rondo/backend"
 import { linear, type Tensor } from "@rondo/core"
 
 /** The weights that a step applies to the state. */
@@ -13,6 +14,8 @@ export interface HiddenWeights {
 
 /** One kind of recurrence. The first of its state tensors is also its output. Every step makes new state tensors. */
 export interface Recurrence {
+  /** What the kernels over whole sequences call it. They know no projection. */
+  readonly cell: RecurrentCell
   /** Rows of the weights per hidden unit: packed gates in PyTorch's order. */
   readonly gates: number
   /** State tensors, each `[B, H]`: (h) or (h, c). */
@@ -21,7 +24,8 @@ export interface Recurrence {
   readonly step: (projected: Tensor, state: readonly Tensor[], hidden: HiddenWeights) => Tensor[]
 }
 
-const elman = (activate: (x: Tensor) => Tensor): Recurrence => ({
+const elman = (cell: RecurrentCell, activate: (x: Tensor) => Tensor): Recurrence => ({
+  cell,
   gates: 1,
   states: 1,
   step: (projected, [h], { weight, bias }) => [activate(linear(h, weight, bias).add(projected))],
@@ -29,8 +33,8 @@ const elman = (activate: (x: Tensor) => Tensor): Recurrence => ({
 
 /** The plain recurrences (Elman 1990): h' = f(W_ih x + b_ih + W_hh h + b_hh). */
 export const plain = {
-  tanh: elman((x) => x.tanh()),
-  relu: elman((x) => x.relu()),
+  tanh: elman("tanh", (x) => x.tanh()),
+  relu: elman("relu", (x) => x.relu()),
 } as const satisfies Record<string, Recurrence>
 
 /**
@@ -39,6 +43,7 @@ export const plain = {
  * h' = W_hr (o tanh(c')) (Sak et al. 2014, https://arxiv.org/abs/1402.1128).
  */
 export const lstm: Recurrence = {
+  cell: "lstm",
   gates: 4,
   states: 2,
   step: (projected, [h, c], { weight, bias, projection }) => {
@@ -55,6 +60,7 @@ export const lstm: Recurrence = {
  * (https://pytorch.org/docs/stable/generated/torch.nn.GRU.html).
  */
 export const gru: Recurrence = {
+  cell: "gru",
   gates: 3,
   states: 1,
   step: (projected, [h], { weight, bias }) => {
