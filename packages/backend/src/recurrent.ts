@@ -95,7 +95,7 @@ export const recurrentCells: Readonly<Record<RecurrentCell, CellExprs>> = {
       const r = e.sigmoid(e.add(pr, qr))
       const z = e.sigmoid(e.add(pz, qz))
       const n = e.tanh(e.add(pn, e.mul(r, qn)))
-      return [e.add(e.mul(complement(z), n), e.mul(z, h)), r, z, n, qn]
+      return [e.add(e.mul(e.sub(h, n), z), n), r, z, n, qn]
     },
     backward: (dtype) => {
       const [g, r, z, n, qn, , h] = inputs(dtype, 7)

@@ -1,13 +1,12 @@
 // One file for all that a training run needs to go on: weights, optimiser, scheduler, random state, loader position. It knows
 // its parts only by stateDict and loadStateDict, and the file is a safetensors file. Where it is stored is the caller's work.
-import { FormatError, RondoError, shapeText, ValueError } from "@rondo/backend"
+import { FormatError, shapeText, ValueError } from "@rondo/backend"
 import { currentDevice, type Device } from "./device.js"
-import { makeTensor, tensorDType } from "./elements.js"
+import { makeTensor } from "./elements.js"
 import { defaultGenerator, type Generator } from "./random/index.js"
-import { openSafetensors } from "./safetensors/index.js"
-import { saveSafetensors } from "./safetensors/state.js"
+import { isForeignDType, openSafetensors, type SafetensorsTensor, serializeSafetensors } from "./safetensors/index.js"
+import { bytesOf } from "./safetensors/state.js"
 import type { FileInput } from "./source.js"
-import { isForeignDType } from "./safetensors/index.js"
 import { packTree, unpackTree } from "./tree.js"
 import { Tensor } from "./tensor.js"
 
@@ -77,17 +76,15 @@ export async function saveCheckpoint(content: CheckpointContent): Promise<Uint8A
   for (const [name, part] of partsOf(op, content)) parts[name] = packTree(op, name, part.stateDict(), tensors)
   const extra = packTree(op, "extra", content.extra ?? null, tensors)
   if (generator) tensors.set(randomName, generator.getState())
-  const list = [...tensors].map(([name, value]): [string, Tensor] => [
-    name,
-    value instanceof Tensor ? value : bytesTensor(value),
-  ])
-  const description = JSON.stringify({ version: 1, random: generator !== null, parts, extra })
-  return saveSafetensors(new Map(list), { [key]: description, format: "pt" })
+  const random = generator !== null
+  const stored = new Map<string, SafetensorsTensor>()
+  for (const [name, value] of tensors) {
+    const data = value instanceof Tensor ? await bytesOf(value) : value
+    const { dtype, shape } = value instanceof Tensor ? value : { dtype: "uint8" as const, shape: [data.length] }
+    stored.set(name, { dtype, shape, data })
+  }
+  return serializeSafetensors(stored, { [key]: JSON.stringify({ version: 1, random, parts, extra }), format: "pt" })
 }
-
-/** Bytes go where the tensors go: to the file. Any device can hold them. */
-const bytesTensor = (bytes: Uint8Array): Tensor =>
-  makeTensor("saveCheckpoint", { type: "uint8", shape: [bytes.length], bytes }, { device: currentDevice() })
 
 interface Description {
   readonly version: number
@@ -221,7 +218,6 @@ function putBack(op: string, parts: Map<string, Stateful>, states: Map<string, u
     }
   } catch (error) {
     for (const back of undo.reverse()) back()
-    if (!(error instanceof RondoError)) throw error
-    throw new FormatError(`${op}: ${at}: ${error.message}`, { cause: error })
+    throw new FormatError(`${op}: ${at}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
 }

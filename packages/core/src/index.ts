@@ -1,6 +1,15 @@
 // Rondo's core: tensors, operations, autograd, random streams and files. Picks no device: see the package `rondo`.
 export { observers } from "./apply.js"
 export * from "./autograd.js"
+export {
+  type CheckpointContent,
+  type CheckpointParts,
+  loadCheckpoint,
+  type LoadCheckpointOptions,
+  type LoadedCheckpoint,
+  saveCheckpoint,
+  type Stateful,
+} from "./checkpoint.js"
 export * from "./creation.js"
 export { ctc, type CtcBatch } from "./ctc.js"
 export { defaultDType, setDefaultDType } from "./defaults.js"
@@ -20,6 +29,7 @@ export {
 export { decode, encode, type Nested, upload } from "./host.js"
 export { Device, Tensor, use } from "./methods.js"
 export type { StructuredInfo } from "./op.js"
+export { loadNpy, loadNpz, type LoadNpzOptions } from "./numpy/index.js"
 export * from "./ops/index.js"
 export * from "./print/index.js"
 export { defaultGenerator, Generator } from "./random/index.js"
@@ -29,3 +39,4 @@ export * from "./safetensors/index.js"
 export * from "./samples.js"
 export * from "./sampling.js"
 export { keep, scope } from "./scope.js"
+export type { ByteSource, ByteStream, FileInput } from "./source.js"

@@ -29,8 +29,10 @@ export function packTree(op: string, path: string, value: unknown, leaves: Leave
 
 function packObject(op: string, path: string, value: object, leaves: Leaves, depth: number): unknown {
   if (value instanceof Tensor || value instanceof Uint8Array) {
-    const name = value instanceof Tensor ? path : `${path}#bytes`
-    if (leaves.has(name)) throw new ValueError(`${op}: two things are called ${JSON.stringify(name)}`)
+    // Names with dots in them can lead to one path twice.
+    let own = path
+    while (leaves.has(own) || leaves.has(`${own}#bytes`)) own += "'"
+    const name = value instanceof Tensor ? own : `${own}#bytes`
     leaves.set(name, value)
     return value instanceof Tensor ? { $tensor: name } : { $bytes: name }
   }

@@ -47,7 +47,7 @@ export const recurrentSteps: Readonly<Record<RecurrentCell, RecurrentStep>> = {
     const [qr, qz, qn] = q.chunk(3, -1)
     const z = pz.add(qz).sigmoid()
     const n = pn.add(pr.add(qr).sigmoid().mul(qn)).tanh()
-    return [n.mul(z.neg().add(1)).add(z.mul(h))]
+    return [h.sub(n).mul(z).add(n)]
   },
 }
 

@@ -7,7 +7,7 @@ import { checkForcing, mix } from "./forcing.js"
  * One step of a decoder: what follows from the last input and state. States are tensors, nested in arrays and plain objects
  * in any way, or null; what a step needs beside its input (encoder outputs, masks) belongs in the state.
  */
-export type DecoderStep<S> = (input: Tensor, state: S) => readonly [output: Tensor, state: S]
+export type DecoderStep<S> = (input: Tensor, state: NoInfer<S>) => readonly [output: Tensor, state: S]
 
 // ---- numbers
 

@@ -6,7 +6,7 @@ import { mapTensors } from "./tree.js"
 
 /** What {@link tbptt} can train: RNN, LSTM, GRU, and every module with a state that goes in and comes out. */
 export interface StatefulModel<S> {
-  forward(x: Tensor, state: S | null): readonly [output: Tensor, state: S, ...rest: unknown[]]
+  forward(x: Tensor, state: NoInfer<S> | null): readonly [output: Tensor, state: S, ...rest: unknown[]]
 }
 
 /** A sequence and what a model should make of it; both have the same time. */
