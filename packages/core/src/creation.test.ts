@@ -1,6 +1,7 @@
 // Making tensors and reading them back: shapes, dtypes, bad data. Expected values are PyTorch's where it has the call.
 import { CpuJs } from "@rondo/backend-cpu-js"
 import { DTypeError, ShapeError, ValueError } from "@rondo/backend"
+import { inspect } from "node:util"
 import { beforeAll, describe, expect, test } from "vitest"
 import * as R from "./index.js"
 import {
@@ -126,6 +127,12 @@ describe("reading", () => {
     Object.defineProperty(backend, "readSync", { value: undefined })
     const x = zeros(2, { device: new Device(backend) })
     expect(() => x.tolistSync()).toThrow(/cannot be read synchronously; use await/)
+  })
+  test("console.log shows what PyTorch prints, and never waits", () => {
+    const x = tensor([[1, 2.5]])
+    expect([String(x), inspect(x)]).toEqual(["tensor([[1.0000, 2.5000]])", "tensor([[1.0000, 2.5000]])"])
+    x.dispose()
+    expect(String(x)).toBe("Tensor(float32[1, 2], disposed)")
   })
   test("to: dtypes at once, devices awaited", async () => {
     const other = new Device(new CpuJs())

@@ -133,14 +133,15 @@ function compile(
   // Only fractional parameters promote: clamp(int, 0, 5) stays integer.
   const fractional = isFractional(params)
   if (fractional) key += " p"
-  // Parameters that nobody changed are constants, which lets expressions leave out what they do not do.
-  const changed = definition.names.some(
-    (name, i) => params[i] !== (definition.row.params as Record<string, number>)[name],
-  )
-  if (changed) key += " changed"
+  // Parameters that nobody changed are constants, each for itself, which lets expressions leave out what they do not
+  // do: clamp(int, { min: 0 }) has no upper limit, and integers have no infinity to stand for it.
+  const constants = definition.names.map((name, i) => {
+    return params[i] === (definition.row.params as Record<string, number>)[name] ? params[i] : null
+  })
+  constants.forEach((value, i) => (key += value === null ? ` ${i}` : ""))
   const found = compiled.get(key)
   if (found) return found
-  const made = build(definition, operands, changed ? null : params, params.length, fractional, into)
+  const made = build(definition, operands, constants, fractional, into)
   compiled.set(key, made)
   return made
 }
@@ -148,8 +149,7 @@ function compile(
 function build(
   { row }: Definition,
   operands: readonly Input[],
-  constants: readonly number[] | null,
-  count: number,
+  constants: readonly (number | null)[],
   fractional: boolean,
   into?: DType,
 ): Compiled {
@@ -158,7 +158,7 @@ function build(
   const read = (x: Input, dtype: DType): Expr =>
     typeof x === "object" ? e.cast(e.input(tensors++, x.dtype), dtype) : e.scalar(scalars++, dtype)
   const params = (dtype: DType): Expr[] =>
-    Array.from({ length: count }, (_, i) => (constants ? e.const(constants[i], dtype) : e.scalar(scalars++, dtype)))
+    constants.map((value, i) => (value === null ? e.scalar(scalars + i, dtype) : e.const(value, dtype)))
   const { value, dtype } = rowValue<Tensor>(row, operands, fractional, read, params)
   return { kernel: { kind: "map", exprs: [e.cast(value, into ?? dtype)] }, dtype }
 }

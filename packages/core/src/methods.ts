@@ -63,6 +63,13 @@ function define(name: string, f: Free): void {
   Object.defineProperty(Bare.prototype, name, { value: method(f), writable: true, configurable: true })
 }
 
+/** As PyTorch prints it where the device can be read at once; else what can be said without waiting. */
+function text(x: Bare): string {
+  if (!x.disposed && x.device.backend.readSync) return host.printSync(x)
+  const state = x.disposed ? "disposed" : `on ${x.device.name}; await print() shows the elements`
+  return `Tensor(${x.dtype}[${x.shape.join(", ")}], ${state})`
+}
+
 function install(): typeof Bare {
   for (const [name, operation] of Object.entries(ops)) {
     const as = methodName(name)
@@ -95,6 +102,9 @@ function install(): typeof Bare {
   define("numel", (x) => sizeOf(x.shape))
   const conversions = { float: "float32", double: "float64", int: "int32", long: "int64", bool: "bool" } as const
   for (const [name, dtype] of Object.entries(conversions)) define(name, (x) => toDType(x, dtype))
+  define("toString", text)
+  // What Node's console.log shows.
+  Object.defineProperty(Bare.prototype, Symbol.for("nodejs.util.inspect.custom"), { value: method(text) })
   installViewRules()
   return Bare
 }

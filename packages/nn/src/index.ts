@@ -98,4 +98,5 @@ export {
   type TrainingSequence,
   type WindowReport,
 } from "./recurrent/tbptt.js"
+export * from "./slopes.js"
 export type { LoadResult, StateDict } from "./state.js"

@@ -56,7 +56,7 @@ const group = (name: string, prefix: string): Record<string, Tensor> =>
 function close(label: string, got: Tensor | null, wanted: Tensor, tolerance?: number): void {
   if (!got) throw new Error(`${label}: nothing to compare`)
   expect([label, got.dtype, got.shape]).toEqual([label, wanted.dtype, wanted.shape])
-  const limit = tolerance ?? (wanted.dtype === "float64" ? 1e-11 : 4e-6)
+  const limit = tolerance ?? (wanted.dtype === "float64" ? 1e-11 : 1e-5)
   const a = got.detach().dataSync()
   const b = wanted.dataSync()
   for (let i = 0; i < b.length; i++) {

@@ -370,7 +370,7 @@ export const acosh: UnaryOp = unary({
     const t = e.sub(x, one(x))
     const near = e.log1p(e.add(t, e.sqrt(e.add(e.mul(t, t), e.mul(e.like(t, 2), t)))))
     const far = e.add(e.log(x), e.like(x, Math.LN2))
-    return e.where(e.lt(x, one(x)), e.like(x, NaN), e.where(e.lt(x, e.like(x, 1e4)), near, far))
+    return e.where(e.lt(x, one(x)), e.like(x, NaN), e.where(e.lt(x, e.like(x, 1e9)), near, far))
   },
   vjp: (g, s) => mul(g, rsqrt(sub(square(s.x), 1))),
   keep: ["x"],

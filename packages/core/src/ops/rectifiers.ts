@@ -3,7 +3,7 @@ import { e, type Expr } from "@rondo/backend"
 import { binary, type BinaryOp, unary, type UnaryOp } from "../elementwise.js"
 import { sigmoid, softplus, tanh } from "./activation.js"
 import { abs, add, div, exp, mul, square, sub } from "./arithmetic.js"
-import { ge, gt, le, logicalAnd, logicalOr, lt, where } from "./logic.js"
+import { gt, le, logicalAnd, logicalOr, lt, where } from "./logic.js"
 
 const one = (x: Expr): Expr => e.like(x, 1)
 const zero = (x: Expr): Expr => e.like(x, 0)
@@ -14,7 +14,7 @@ export const relu6: UnaryOp = unary({
   name: "relu6",
   doc: "x limited to [0, 6]; the gradient at both borders is 0.",
   expr: (x) => e.min(e.max(x, zero(x)), e.like(x, 6)),
-  vjp: (g, s) => where(logicalOr(le(s.x, 0), ge(s.x, 6)), 0, g),
+  vjp: (g, s) => where(logicalAnd(gt(s.x, 0), lt(s.x, 6)), g, 0),
   keep: ["x"],
   domain: [-2, 8],
   kinks: [0, 6],
@@ -24,7 +24,7 @@ export const hardtanh: UnaryOp = unary({
   doc: "x limited to [`min`, `max`]; the gradient at both borders is 0, unlike clamp's.",
   params: { min: -1, max: 1 },
   expr: (x, min, max) => e.min(e.max(x, min), max),
-  vjp: (g, s) => where(logicalOr(le(s.x, s.params[0]), ge(s.x, s.params[1])), 0, g),
+  vjp: (g, s) => where(logicalAnd(gt(s.x, s.params[0]), lt(s.x, s.params[1])), g, 0),
   keep: ["x"],
   kinks: [-1, 1],
 })
@@ -146,7 +146,7 @@ export const softshrink: UnaryOp = unary({
   params: { lambda: 0.5 },
   expr: (x, lambda) =>
     e.where(e.gt(x, lambda), e.sub(x, lambda), e.where(e.lt(x, e.neg(lambda)), e.add(x, lambda), zero(x))),
-  vjp: (g, s) => where(logicalAnd(ge(s.x, -s.params[0]), le(s.x, s.params[0])), 0, g),
+  vjp: (g, s) => where(logicalOr(lt(s.x, -s.params[0]), gt(s.x, s.params[0])), g, 0),
   keep: ["x"],
   kinks: [-0.5, 0.5],
 })
@@ -156,7 +156,7 @@ export const hardshrink: UnaryOp = unary({
   float: true,
   params: { lambda: 0.5 },
   expr: (x, lambda) => e.where(e.and(e.ge(x, e.neg(lambda)), e.le(x, lambda)), zero(x), x),
-  vjp: (g, s) => where(logicalAnd(ge(s.x, -s.params[0]), le(s.x, s.params[0])), 0, g),
+  vjp: (g, s) => where(logicalOr(lt(s.x, -s.params[0]), gt(s.x, s.params[0])), g, 0),
   keep: ["x"],
   kinks: [-0.5, 0.5],
 })

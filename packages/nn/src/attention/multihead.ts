@@ -132,7 +132,8 @@ export class MultiheadAttention extends Module {
     this.#check(query, key, value)
     const unbatched = query.ndim === 2
     const timeFirst = (x: Tensor): Tensor => (unbatched ? x.unsqueeze(1) : this.batchFirst ? x.transpose(0, 1) : x)
-    let [q, k, v] = this.#project([query, key, value].map(timeFirst), key === value && query === key)
+    const [q, ...rest] = this.#project([query, key, value].map(timeFirst), key === value && query === key)
+    let [k, v] = rest
     const sizes = { heads: this.numHeads, width: this.embedDim / this.numHeads, batch: q.shape[1] }
     let bias = this.#bias(options, q, k.shape[0], sizes)
     const { bias_k: biasK, bias_v: biasV } = this

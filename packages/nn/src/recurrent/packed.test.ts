@@ -1,7 +1,19 @@
 // Packing and padding under properties and bad input. PyTorch's values are in goldens.test.ts.
 import { DTypeError, ShapeError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { arange, noGrad, ones, randn, scope, type Tensor, tensor, use, zeros } from "@rondo/core"
+import {
+  arange,
+  gradcheck,
+  gradgradcheck,
+  noGrad,
+  ones,
+  randn,
+  scope,
+  type Tensor,
+  tensor,
+  use,
+  zeros,
+} from "@rondo/core"
 import fc from "fast-check"
 import { beforeAll, describe, expect, it } from "vitest"
 import * as nn from "../index.js"
@@ -103,6 +115,23 @@ describe("layers over packed sequences", () => {
       }),
       { numRuns: 25 },
     )
+  })
+})
+
+describe("derivatives", () => {
+  const input = (...shape: number[]) => randn(shape, { dtype: "float64", requiresGrad: true })
+  it("of the second order pass through packed sequences and projections", async () => {
+    const gru = new GRU(2, 2, { bidirectional: true, dtype: "float64" })
+    const lstm = new LSTM(2, 3, { projSize: 2, dtype: "float64" })
+    const run = (x: Tensor, h: Tensor, c: Tensor) => {
+      const [first] = gru.forward(packPaddedSequence(x, [1, 3], { enforceSorted: false }), h)
+      const both = { ...first, data: first.data.narrow(1, 1, 2) }
+      const [second, [hn, cn]] = lstm.forward(both, [h.narrow(0, 0, 1), c])
+      return [padPackedSequence(second)[0], hn, cn]
+    }
+    const inputs = [input(3, 2, 2), input(2, 2, 2), input(1, 2, 3)]
+    expect(await gradcheck(run, inputs)).toBe(true)
+    expect(await gradgradcheck(run, inputs)).toBe(true)
   })
 })
 
