@@ -1,20 +1,35 @@
 // What a bundler keeps of the sources: methods must survive although nobody names them, and strangers must stay out.
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { build } from "esbuild"
 import { afterAll, beforeAll, expect, test } from "vitest"
 
 let folder: string
-// Inside the workspace, so that package names resolve as an app's would.
-beforeAll(() => void (folder = mkdtempSync(join(import.meta.dirname, "../apps/bench/bundle-"))))
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "rondo-bundle-"))))
 afterAll(() => rmSync(folder, { recursive: true }))
+
+const sources = (name: string): string => join(import.meta.dirname, `../packages/${name}/src/index.ts`)
+const alias = {
+  rondo: sources("rondo"),
+  "@rondo/core": sources("core"),
+  "@rondo/backend-cpu-js": sources("backend-cpu-js"),
+}
 
 async function run(source: string): Promise<string> {
   const entry = join(folder, "entry.ts")
   writeFileSync(entry, source)
   const outfile = join(folder, "out.mjs")
-  await build({ entryPoints: [entry], outfile, bundle: true, format: "esm", platform: "neutral", logLevel: "silent" })
+  await build({
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "neutral",
+    alias,
+    logLevel: "silent",
+  })
   return execFileSync(process.execPath, [outfile], { encoding: "utf8" }).trim()
 }
 

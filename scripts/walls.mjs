@@ -22,6 +22,7 @@ const arrows = {
     may: ["@rondo/backend", "@rondo/core", "@rondo/nn", "@rondo/optim"],
     why: "the suite is handed the backend that it judges, so that a fifth backend can use it",
   },
+  onnx: { may: ["@rondo/nn", "@rondo/core", "@rondo/backend"], why: "onnx reads modules; it trains and runs nothing" },
   rondo: {
     may: ["@rondo/backend", "@rondo/core", "@rondo/nn", "@rondo/optim", anyBackend],
     why: "the front door re-exports the library; data sets and the suite are separate installs",
@@ -41,6 +42,7 @@ const testArrows = {
 }
 testArrows.optim = ["@rondo/backend-cpu-js", "@rondo/nn"]
 testArrows.conformance = ["@rondo/backend-cpu-js"]
+testArrows.onnx = ["@rondo/backend-cpu-js"]
 
 const backendNames = ["cpu-js", "wasm-simd", "webgpu", "cuda", "cuda-addon"]
 

@@ -1,4 +1,4 @@
-"""A small safetensors writer on NumPy, for the scripts that write golden files. Not a reader.
+"""A small safetensors writer and reader on NumPy, for the scripts that write and check golden files.
 
 Lays files out as the reference implementation does (widest elements first, then names by their UTF-8 bytes, header
 padded with spaces to 8 bytes), with metadata sorted: equal content gives equal bytes.
@@ -79,3 +79,17 @@ def save(path, tensors, metadata=None):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(serialize(tensors, metadata))
+
+
+def load(path):
+    """The arrays of a file by name, and its metadata. Only for files of types that NumPy has; checks next to nothing."""
+    data = pathlib.Path(path).read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    metadata = header.pop("__metadata__", {})
+    dtypes = {kind: np.dtype(name).newbyteorder("<") for name, kind in NAMES.items()}
+    arrays = {}
+    for name, entry in header.items():
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        arrays[name] = np.frombuffer(data[begin:end], dtypes[entry["dtype"]]).reshape(entry["shape"])
+    return arrays, metadata

@@ -68,7 +68,7 @@ function partsOf(op: string, parts: CheckpointParts): Map<string, Stateful> {
  * console.log(epoch, extra) // 3 { best: 0.25 }
  * ```
  */
-export async function saveCheckpoint(content: CheckpointContent): Promise<Uint8Array> {
+export async function saveCheckpoint(content: CheckpointContent): Promise<Uint8Array<ArrayBuffer>> {
   const op = "saveCheckpoint"
   const { generator = defaultGenerator() } = content
   const tensors = new Map<string, Tensor | Uint8Array>()

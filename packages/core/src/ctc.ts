@@ -137,10 +137,16 @@ function likelihoods(batch: CtcBatch): Found {
   const lattice = latticeOf(batch)
   const alphas = beginnings(lattice)
   const { inputLengths, targetLengths, logProbs } = batch
-  const [, rows, states] = lattice.emissions.shape
   const { device, dtype } = logProbs
-  const lasts = table(device, inputLengths.map((length) => Math.max(0, length - 1)), [1, rows, 1], "int32") // prettier-ignore
-  const ended = gather(stack(alphas, 0), 0, lasts.expand(1, rows, states)).squeeze(0)
+  const rows = inputLengths.length
+  const lasts = inputLengths.map((length) => Math.max(0, length - 1))
+  // Rows end at few different steps: most often at one.
+  let ended = alphas[lasts[0] ?? 0]
+  for (const t of new Set(lasts)) {
+    if (t === lasts[0]) continue
+    const here = table(device, lasts.map((last) => Number(last === t)), [rows, 1], "bool") // prettier-ignore
+    ended = where(here, alphas[t], ended)
+  }
   const nll = neg(logsumexp(ended.add(lattice.ends), 1))
   if (inputLengths.every((length) => length > 0)) return { nll, lattice, alphas }
   // Nothing is said in no time with certainty, and something never.
@@ -174,6 +180,12 @@ function ruleOf(found: () => Found, lengths: readonly number[], zeroInfinity: bo
   return ([g], s) => [g && gradient(g, s.x, found(), lengths, zeroInfinity)]
 }
 
+/** Frees what only a gradient would have read. */
+function release(found: Found | null): void {
+  if (!found) return
+  for (const x of [found.nll, ...Object.values(found.lattice as unknown as Record<string, Tensor>), ...found.alphas]) x.dispose() // prettier-ignore
+}
+
 /**
  * Negative log-likelihoods `[B]` of the targets, summed over all alignments. Gradients are PyTorch's: right for
  * log-probabilities that come from logSoftmax, and of first order only.
@@ -186,5 +198,6 @@ export function ctc(batch: CtcBatch): Tensor {
     const { nll } = kept
     return [batch.zeroInfinity ? where(isinf(nll), 0, nll) : nll.clone()]
   })
+  if (!out.requiresGrad) release(kept)
   return out
 }

@@ -10,6 +10,7 @@ import {
   ShapeError,
   ValueError,
 } from "@rondo/backend"
+import { describe, isPlain } from "./arguments.js"
 import { applyInPlace, checkStorable, commonDevice, execute, type OpInfo, output, recordOp } from "./apply.js"
 import { defaultDType } from "./defaults.js"
 import { checkDeviceDType } from "./device.js"
@@ -96,21 +97,24 @@ function readArguments({ row, arity, names }: Definition, args: readonly unknown
     return { operands, params: noParams }
   }
   const given = args[arity]
-  const byName = typeof given === "object" && given !== null ? (given as Record<string, number | undefined>) : null
-  if (byName) {
-    const unknown = Object.keys(byName).find((key) => !names.includes(key))
+  const byName = typeof given === "object" && given !== null
+  if (byName && !isPlain(given))
+    throw new ValueError(`${row.name}: options must be numbers or a plain object: got ${describe(given)}`)
+  const most = arity + (byName ? 1 : names.length)
+  if (args.length > most) throw new ValueError(`${row.name}: takes at most ${most} arguments, got ${args.length}`)
+  const options = byName ? (given as Readonly<Record<string, unknown>>) : null
+  if (options) {
+    const unknown = Object.keys(options).find((key) => !names.includes(key))
     if (unknown) throw new ValueError(`${row.name}: unknown option ${unknown}: expected ${names.join(", ")}`)
   }
   const params = names.map((name, i) => {
-    const value =
-      (byName ? byName[name] : (args[arity + i] as number | undefined)) ?? (row.params as Record<string, number>)[name]
-    if (typeof value !== "number") throw new ValueError(`${row.name}: ${name} must be a number, got ${describe(value)}`)
+    const value = (options ? options[name] : args[arity + i]) ?? (row.params as Record<string, number>)[name]
+    if (typeof value !== "number") throw new ValueError(`${row.name}: ${name} must be a number: got ${describe(value)}`)
     return value
   })
   return { operands, params }
 }
 const noParams: readonly number[] = []
-const describe = (x: unknown): string => (x === null ? "null" : Array.isArray(x) ? "an array" : typeof x)
 
 /** The kernel for this combination of dtypes, numbers and parameters; made once. */
 function compile(

@@ -70,7 +70,8 @@ export type Writable = Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Ar
  *
  * @example
  * ```ts no-run
- * await writeFileAtomic("run.safetensors", await saveCheckpoint({ model, optimizer }))
+ * const model = new Linear(2, 1)
+ * await writeFileAtomic("run.safetensors", await saveCheckpoint({ model, optimizer: new Adam(model.parameters()) }))
  * ```
  */
 export async function writeFileAtomic(path: string, data: Writable): Promise<void> {
@@ -122,7 +123,7 @@ async function syncFolder(folder: string): Promise<void> {
  *
  * @example
  * ```ts no-run
- * await saveSafetensorsFile("model.safetensors", model.stateDict())
+ * await saveSafetensorsFile("model.safetensors", new Linear(2, 1).stateDict())
  * ```
  */
 export async function saveSafetensorsFile(

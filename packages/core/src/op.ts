@@ -1,11 +1,14 @@
 // How operations other than element-wise ones carry their row: name, words, samples, and whether gradients flow.
 import { IndexError, shapeText, ShapeError, sizeOf } from "@rondo/backend"
+import { argumentReader, type Takes } from "./arguments.js"
 import type { Sample } from "./samples.js"
 
 /** What the conformance suite and the docs read from an operation. */
 export interface StructuredInfo {
   readonly family: "reduce" | "movement" | "linalg" | "indexing" | "composite"
   readonly name: string
+  /** Its arguments by name with their kinds: every call is held to that before anything else happens. */
+  readonly takes: Takes
   readonly doc: string
   /** Calls that the suite makes: odd shapes, empty ones, every option. */
   readonly samples: readonly Sample[]
@@ -21,12 +24,17 @@ export interface StructuredInfo {
   readonly wrt?: readonly number[]
 }
 
-/** Joins a function with its row. */
+/** Joins a function with its row; its arguments are checked before it is called. */
 export function op<F extends (...args: never[]) => unknown>(
   info: StructuredInfo,
   f: F,
 ): F & { readonly op: StructuredInfo } {
-  return Object.assign(f, { op: info })
+  const read = argumentReader(info.name, info.takes)
+  const call = (...args: never[]): unknown => {
+    read(args)
+    return f(...args)
+  }
+  return Object.assign(call as F, { op: info })
 }
 
 /** Sizes or dims: as arguments, or as one array. */

@@ -2,7 +2,19 @@
 // rows of gradients, long alignments.
 import { DTypeError, GradientError, IndexError, ShapeError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { arange, gradcheck, gradgradcheck, logSoftmax, manualSeed, ones, randn, Tensor, tensor, use, zeros } from "@rondo/core"
+import {
+  arange,
+  gradcheck,
+  gradgradcheck,
+  logSoftmax,
+  manualSeed,
+  ones,
+  randn,
+  Tensor,
+  tensor,
+  use,
+  zeros,
+} from "@rondo/core"
 import { beforeAll, describe, expect, it } from "vitest"
 import * as nn from "./index.js"
 

@@ -54,8 +54,8 @@ export interface ModelRow {
   readonly outputs: readonly ValueRow[]
 }
 
-// TensorProto.DataType
-const dataTypes: Readonly<Record<ValueDType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 }
+/** TensorProto.DataType, by our names. */
+export const dataTypes: Readonly<Record<ValueDType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 }
 // ONNX 1.12's version of the format, the first with opset 17; readers take files of later opsets in it too.
 const irVersion = 8
 

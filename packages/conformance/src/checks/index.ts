@@ -9,6 +9,7 @@ import { forward } from "./forward.js"
 import { firstOrder, secondOrder } from "./gradients.js"
 import { goldensCheck } from "./goldens.js"
 import { kernelsCheck } from "./kernels/index.js"
+import { layersCheck } from "./layers.js"
 import { layoutsCheck } from "./layouts.js"
 import { modulesCheck } from "./modules.js"
 import { purity } from "./purity.js"
@@ -27,5 +28,6 @@ export const checks = (): readonly Check[] => [
   leaksCheck,
   randomCheck,
   modulesCheck,
+  layersCheck,
   goldensCheck,
 ]

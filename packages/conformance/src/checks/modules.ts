@@ -8,7 +8,7 @@ import { read, weightsFor } from "../read.js"
 import type { Case, Check, Context } from "../suite.js"
 
 /** Something that is done on a device; every tensor of what it returns is compared. */
-interface Experiment {
+export interface Experiment {
   readonly op: string
   readonly id: string
   readonly run: (device: Device) => unknown
@@ -17,7 +17,8 @@ interface Experiment {
 // Recurrences and optimisers carry roundings on from step to step.
 const carried: Tolerance = { rtol: 2e-4, atol: 2e-5 }
 
-function experimentCase(context: Context, { op, id, run }: Experiment): Case {
+/** An experiment as a case: run on the device and on the reference from one seed. */
+export function experimentCase(context: Context, { op, id, run }: Experiment): Case {
   const on = async (device: Device): Promise<Tensor[]> => {
     manualSeed(11)
     return tensorsIn(await run(device))
@@ -42,13 +43,13 @@ function experimentCase(context: Context, { op, id, run }: Experiment): Case {
 }
 
 /** Sums results under fixed weights, goes backward, and returns results and gradients of the parameters. */
-function passed(module: nn.Module, outputs: readonly Tensor[], inputs: readonly Tensor[] = []): Tensor[] {
+export function passed(module: nn.Module, outputs: readonly Tensor[], inputs: readonly Tensor[] = []): Tensor[] {
   const total = outputs.map((y, i) => y.mul(weightsFor(y, i)).sum()).reduce((a, b) => a.add(b))
   total.backward()
   return [...outputs, ...[...module.parameters(), ...inputs].map((p) => p.grad as Tensor)]
 }
 
-const input = (device: Device, ...shape: number[]): Tensor => randn(shape, { device }).requiresGrad_()
+export const input = (device: Device, ...shape: number[]): Tensor => randn(shape, { device }).requiresGrad_()
 
 function layers(): Experiment[] {
   const linear = (bias: boolean): Experiment => ({

@@ -159,7 +159,9 @@ export const nanToNum: UnaryOp = unary({
   expr: (x, nan, posinf, neginf) => {
     if (!isFloat(x.dtype)) return x
     const wide = (limit: Expr, sign: number): Expr =>
-      x.dtype === "float64" ? e.where(e.eq(limit, e.like(x, sign * largest)), e.like(x, sign * Number.MAX_VALUE), limit) : limit
+      x.dtype === "float64"
+        ? e.where(e.eq(limit, e.like(x, sign * largest)), e.like(x, sign * Number.MAX_VALUE), limit)
+        : limit
     const [up, down] = [wide(posinf, 1), wide(neginf, -1)]
     const finite = e.where(e.eq(x, e.like(x, Infinity)), up, e.where(e.eq(x, e.like(x, -Infinity)), down, x))
     return e.where(e.ne(x, x), nan, finite)

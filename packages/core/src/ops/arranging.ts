@@ -24,6 +24,7 @@ export const flip = op(
   {
     family: "movement",
     name: "flip",
+    takes: { x: "tensor", dims: "...sizes" },
     doc: "The elements along `dims` in reverse order; a copy.",
     samples: [[t(2, 3), 0], [t(2, 3, 2), [0, -1]], [t(3), 0], [t(0, 2), 0], [t(2)]],
     differentiable: true,
@@ -60,6 +61,7 @@ export const roll = op(
   {
     family: "movement",
     name: "roll",
+    takes: { x: "tensor", shifts: "numbers", dims: "numbers?" },
     doc: "Elements moved by `shifts` along `dims`, around the end; without dims over the flattened tensor.",
     samples: [
       [t(4, 2), 1, 0],
@@ -99,6 +101,7 @@ export const rot90 = op(
   {
     family: "movement",
     name: "rot90",
+    takes: { x: "tensor", k: "integer?", dims: "list?" },
     doc: "Turned by `k` quarters from the first of two dims towards the second.",
     samples: [[t(2, 3)], [t(2, 3), -1], [t(2, 3, 2), 2, [1, 2]], [t(2, 3), 4]],
     differentiable: true,
@@ -204,6 +207,7 @@ export const pad = op(
   {
     family: "movement",
     name: "pad",
+    takes: { x: "tensor", padding: "list", mode: "text?", value: "number?" },
     doc: "A border: `padding` holds widths before and after the dims, the last dim first; negative ones cut off.",
     samples: [
       [t(2, 3), [1, 2]],
@@ -284,6 +288,7 @@ export const tril = op(
   {
     family: "movement",
     name: "tril",
+    takes: { x: "tensor", offset: "integer?" },
     doc: "The last two dims with zeros above the diagonal `offset` above the main one.",
     samples: triangleSamples,
     differentiable: true,
@@ -294,6 +299,7 @@ export const triu = op(
   {
     family: "movement",
     name: "triu",
+    takes: { x: "tensor", offset: "integer?" },
     doc: "The last two dims with zeros below the diagonal `offset` above the main one.",
     samples: triangleSamples,
     differentiable: true,
@@ -314,6 +320,7 @@ export const diag = op(
   {
     family: "movement",
     name: "diag",
+    takes: { x: "tensor", offset: "integer?" },
     doc: "A matrix with the vector on the diagonal `offset` above the main one; of a matrix, that diagonal, copied.",
     samples: [[t(3)], [t(2), 1], [t(2), -2], [t(3, 4)], [t(3, 4), -1], [t(0)]],
     differentiable: true,

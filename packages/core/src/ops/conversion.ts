@@ -9,7 +9,7 @@ import { type Tensor, windowOn } from "../tensor.js"
 
 /** `x` converted; itself if it has that dtype. Casting its gradient back is the engine's work. */
 export const toDType = op(
-  { family: "movement", name: "toDType", doc: "Converted to another dtype (`to` in short); itself if it has it.", samples: [[t(2, 3), "float32"], [t(2, 3), "float64"]], differentiable: true }, // prettier-ignore
+  { family: "movement", name: "to", takes: { x: "tensor", dtype: "dtype" }, doc: "Converted to another dtype (`to` in short); itself if it has it.", samples: [[t(2, 3), "float32"], [t(2, 3), "float64"]], differentiable: true }, // prettier-ignore
   (x: Tensor, dtype: DType): Tensor => {
     checkDType("to", dtype)
     x.check("to")
@@ -21,7 +21,7 @@ export const toDType = op(
 )
 
 export const detach = op(
-  { family: "movement", name: "detach", doc: "The same memory outside of the graph: no gradient passes.", samples: [[t(2, 3)]], differentiable: false, view: true }, // prettier-ignore
+  { family: "movement", name: "detach", takes: { x: "tensor" }, doc: "The same memory outside of the graph: no gradient passes.", samples: [[t(2, 3)]], differentiable: false, view: true }, // prettier-ignore
   (x: Tensor): Tensor => {
     x.check("detach")
     return windowOn(x, x, false)

@@ -216,6 +216,7 @@ export const einsum = op(
   {
     family: "linalg",
     name: "einsum",
+    takes: { equation: "text", tensors: "...tensor" },
     doc: "Sums of products of any number of tensors, by an equation over their indices.",
     samples: [
       ["ij,jk->ik", t(2, 3), t(3, 4)],

@@ -48,6 +48,7 @@ export const embedding = op(
   {
     family: "indexing",
     name: "embedding",
+    takes: { weight: "tensor", index: "tensor", options: { paddingIdx: "number|null", scaleGradByFreq: "flag" } },
     doc: "The rows of a table [V, E] that an int tensor of any shape names: [..., E].",
     // What the options say of the gradient is no derivative: PyTorch's values hold them, not finite differences.
     samples: [

@@ -23,6 +23,7 @@ import type { Tensor } from "../tensor.js"
 import { toDType } from "./conversion.js"
 import { logicalNot } from "./logic.js"
 import { fullOf } from "./lookup.js"
+import { zerosOf } from "./movement.js"
 
 /** Throws a ShapeError unless `shape` broadcasts to that of `x` as it is. */
 function checkFits(name: string, x: Tensor, shape: readonly number[]): void {
@@ -31,13 +32,14 @@ function checkFits(name: string, x: Tensor, shape: readonly number[]): void {
   throw new ShapeError(`${name}: ${shapeText(shape)} does not broadcast to the tensor of shape ${shapeText(x.shape)}`)
 }
 
-// What was there before is lost, and so is its gradient.
-const overwritten: Rule = ([g]) => [null, g]
+// What was there before is lost: its gradient is zeros, not nothing.
+const overwritten: Rule = ([g], s) => [g && s.needs[0] ? zerosOf(g, g.shape) : null, g]
 
 export const copy_ = op(
   {
     family: "indexing",
     name: "copy_",
+    takes: { x: "tensor", source: "tensor" },
     doc: "Overwrites the tensor with `source`, broadcast and converted to its dtype.",
     samples: [
       [t(2, 3), t(2, 3)],
@@ -64,6 +66,7 @@ export const fill_ = op(
   {
     family: "indexing",
     name: "fill_",
+    takes: { x: "tensor", value: "operand" },
     doc: "Overwrites the tensor with `value`, a number or a tensor without dims.",
     samples: [
       [t(2, 3), 1.5],
@@ -90,6 +93,7 @@ export const zero_ = op(
   {
     family: "indexing",
     name: "zero_",
+    takes: { x: "tensor" },
     doc: "Overwrites the tensor with zeros.",
     samples: [[t(2, 3)], [t(0)]],
     differentiable: true,
@@ -156,6 +160,7 @@ export const maskedFill = op(
   {
     family: "indexing",
     name: "maskedFill",
+    takes: { x: "tensor", mask: "tensor", value: "operand" },
     doc: maskedDoc,
     samples: [...maskedSamples, [t(3), mask(2, 3), 1]],
     differentiable: true,
@@ -178,6 +183,7 @@ export const maskedFill_ = op(
   {
     family: "indexing",
     name: "maskedFill_",
+    takes: { x: "tensor", mask: "tensor", value: "operand" },
     doc: maskedDoc,
     samples: maskedSamples,
     differentiable: true,

@@ -30,6 +30,7 @@ export const gather = op(
   {
     family: "indexing",
     name: "gather",
+    takes: { x: "tensor", dim: "dim", index: "tensor" },
     doc: "`out[i][j] = x[index[i][j]][j]` for dim 0, and so on; `index` may be smaller than x in other dims.",
     samples: [
       [t(3, 4), 0, indices(3, 5, 4)],
@@ -138,13 +139,21 @@ const [replaceDoc, addDoc] = [
 ]
 
 export const scatter = op(
-  { family: "indexing", name: "scatter", doc: replaceDoc, samples: scatterSamples, differentiable: true },
+  {
+    family: "indexing",
+    name: "scatter",
+    takes: { x: "tensor", dim: "dim", index: "tensor", source: "tensor|number" },
+    doc: replaceDoc,
+    samples: scatterSamples,
+    differentiable: true,
+  },
   scattered("scatter", "replace"),
 )
 export const scatter_ = op(
   {
     family: "indexing",
     name: "scatter_",
+    takes: { x: "tensor", dim: "dim", index: "tensor", source: "tensor|number" },
     doc: replaceDoc,
     samples: scatterSamples,
     differentiable: true,
@@ -153,10 +162,25 @@ export const scatter_ = op(
   scatteredInPlace("scatter", "replace"),
 )
 export const scatterAdd = op(
-  { family: "indexing", name: "scatterAdd", doc: addDoc, samples: addSamples, differentiable: true },
+  {
+    family: "indexing",
+    name: "scatterAdd",
+    takes: { x: "tensor", dim: "dim", index: "tensor", source: "tensor|number" },
+    doc: addDoc,
+    samples: addSamples,
+    differentiable: true,
+  },
   scattered("scatterAdd", "add"),
 )
 export const scatterAdd_ = op(
-  { family: "indexing", name: "scatterAdd_", doc: addDoc, samples: addSamples, differentiable: true, inPlace: true },
+  {
+    family: "indexing",
+    name: "scatterAdd_",
+    takes: { x: "tensor", dim: "dim", index: "tensor", source: "tensor|number" },
+    doc: addDoc,
+    samples: addSamples,
+    differentiable: true,
+    inPlace: true,
+  },
   scatteredInPlace("scatterAdd", "add"),
 )

@@ -38,6 +38,7 @@ export const index = op(
   {
     family: "indexing",
     name: "index",
+    takes: { x: "tensor", items: "...any" },
     doc: "Indexing with integers, ranges, new dims, `...`, masks and index tensors.",
     samples: [
       [t(3, 4), 1],
@@ -162,6 +163,7 @@ export const indexPut = op(
   {
     family: "indexing",
     name: "indexPut",
+    takes: { x: "tensor", items: "array", value: "operand", options: { accumulate: "flag" } },
     doc: "A copy with `value`, broadcast, at the place that `items` name; or added to it with `accumulate`.",
     samples: [...putSamples, ...addSamples],
     differentiable: true,
@@ -174,6 +176,7 @@ export const indexPut_ = op(
   {
     family: "indexing",
     name: "indexPut_",
+    takes: { x: "tensor", items: "array", value: "operand", options: { accumulate: "flag" } },
     doc: "As indexPut, in place.",
     samples: [...putSamples, ...addSamples],
     differentiable: true,
@@ -198,6 +201,7 @@ export const setItem_ = op(
   {
     family: "indexing",
     name: "setItem_",
+    takes: { x: "tensor", items: "array", value: "operand" },
     doc: "Writes `value`, broadcast, to the place that `items` name as for index.",
     samples: putSamples,
     differentiable: true,

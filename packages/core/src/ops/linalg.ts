@@ -64,6 +64,7 @@ export const matmul = op(
   {
     family: "linalg",
     name: "matmul",
+    takes: { a: "tensor", b: "tensor" },
     doc: "Product of vectors, matrices or batches of matrices, by `torch.matmul`'s rules.",
     samples: [
       [t(2, 3), t(3, 4)],
@@ -109,14 +110,15 @@ function ranked(name: "mm" | "bmm" | "mv", ranks: readonly [number, number]) {
   }
 }
 
-export const mm = op({ family: "linalg", name: "mm", doc: "Product of two matrices.", samples: [[t(2, 3), t(3, 4)]], differentiable: true }, ranked("mm", [2, 2])) // prettier-ignore
-export const bmm = op({ family: "linalg", name: "bmm", doc: "Products of two equally long batches of matrices.", samples: [[t(2, 2, 3), t(2, 3, 4)]], differentiable: true }, ranked("bmm", [3, 3])) // prettier-ignore
-export const mv = op({ family: "linalg", name: "mv", doc: "Matrix times vector.", samples: [[t(2, 3), t(3)]], differentiable: true }, ranked("mv", [2, 1])) // prettier-ignore
+export const mm = op({ family: "linalg", name: "mm", takes: { a: "tensor", b: "tensor" }, doc: "Product of two matrices.", samples: [[t(2, 3), t(3, 4)]], differentiable: true }, ranked("mm", [2, 2])) // prettier-ignore
+export const bmm = op({ family: "linalg", name: "bmm", takes: { a: "tensor", b: "tensor" }, doc: "Products of two equally long batches of matrices.", samples: [[t(2, 2, 3), t(2, 3, 4)]], differentiable: true }, ranked("bmm", [3, 3])) // prettier-ignore
+export const mv = op({ family: "linalg", name: "mv", takes: { a: "tensor", b: "tensor" }, doc: "Matrix times vector.", samples: [[t(2, 3), t(3)]], differentiable: true }, ranked("mv", [2, 1])) // prettier-ignore
 
 export const dot = op(
   {
     family: "linalg",
     name: "dot",
+    takes: { a: "tensor", b: "tensor" },
     doc: "Sum of products of two vectors.",
     samples: [
       [t(3), t(3)],
@@ -137,6 +139,7 @@ export const outer = op(
   {
     family: "linalg",
     name: "outer",
+    takes: { a: "tensor", b: "tensor" },
     doc: "All products of two vectors' elements.",
     samples: [[t(2), t(3)]],
     differentiable: true,
@@ -169,15 +172,16 @@ function scaledSum(name: "addmm" | "baddbmm" | "addmv", multiply: (a: Tensor, b:
   }
 }
 
-export const addmm = op({ family: "linalg", name: "addmm", doc: "beta input + alpha a @ b.", samples: [[t(4), t(2, 3), t(3, 4)], [t(2, 4), t(2, 3), t(3, 4), { beta: 0.5, alpha: 2 }]], differentiable: true }, scaledSum("addmm", mm)) // prettier-ignore
-export const baddbmm = op({ family: "linalg", name: "baddbmm", doc: "beta input + alpha a @ b for batches.", samples: [[t(2, 2, 4), t(2, 2, 3), t(2, 3, 4)]], differentiable: true }, scaledSum("baddbmm", bmm)) // prettier-ignore
-export const addmv = op({ family: "linalg", name: "addmv", doc: "beta input + alpha a @ v.", samples: [[t(2), t(2, 3), t(3)]], differentiable: true }, scaledSum("addmv", mv)) // prettier-ignore
+export const addmm = op({ family: "linalg", name: "addmm", takes: { input: "tensor", a: "tensor", b: "tensor", options: { beta: "number", alpha: "number" } }, doc: "beta input + alpha a @ b.", samples: [[t(4), t(2, 3), t(3, 4)], [t(2, 4), t(2, 3), t(3, 4), { beta: 0.5, alpha: 2 }]], differentiable: true }, scaledSum("addmm", mm)) // prettier-ignore
+export const baddbmm = op({ family: "linalg", name: "baddbmm", takes: { input: "tensor", a: "tensor", b: "tensor", options: { beta: "number", alpha: "number" } }, doc: "beta input + alpha a @ b for batches.", samples: [[t(2, 2, 4), t(2, 2, 3), t(2, 3, 4)]], differentiable: true }, scaledSum("baddbmm", bmm)) // prettier-ignore
+export const addmv = op({ family: "linalg", name: "addmv", takes: { input: "tensor", a: "tensor", b: "tensor", options: { beta: "number", alpha: "number" } }, doc: "beta input + alpha a @ v.", samples: [[t(2), t(2, 3), t(3)]], differentiable: true }, scaledSum("addmv", mv)) // prettier-ignore
 
 /** `x @ weight^T + bias`, in one kernel. x [..., I], weight [O, I], bias [O]. */
 export const linear = op(
   {
     family: "linalg",
     name: "linear",
+    takes: { x: "tensor", weight: "tensor", bias: "tensor|null?" },
     doc: "x [..., I] times the transpose of weight [O, I], plus bias [O].",
     samples: [
       [t(2, 3), t(4, 3), t(4)],

@@ -20,6 +20,7 @@ export const contiguous = op(
   {
     family: "movement",
     name: "contiguous",
+    takes: { x: "tensor" },
     doc: "Itself if in row-major order, else a copy.",
     samples: [[t(2, 3)]],
     differentiable: true,
@@ -31,6 +32,7 @@ export const clone = op(
   {
     family: "movement",
     name: "clone",
+    takes: { x: "tensor" },
     doc: "A copy with its own memory.",
     samples: [[t(2, 3)], [t()], [t(0, 2)]],
     differentiable: true,
@@ -46,6 +48,7 @@ export const reshape = op(
   {
     family: "movement",
     name: "reshape",
+    takes: { x: "tensor", sizes: "...sizes" },
     doc: "The same elements under a new shape; one size may be -1. A view where possible, else a copy.",
     samples: [
       [t(2, 6), 3, 4],
@@ -69,6 +72,7 @@ export const view = op(
   {
     family: "movement",
     name: "view",
+    takes: { x: "tensor", sizes: "...sizes" },
     doc: "As reshape, but never copies: throws a ShapeError where the strides do not allow a view.",
     samples: [
       [t(2, 6), 3, 4],
@@ -93,7 +97,7 @@ function asShape(name: string, x: Tensor, shape: readonly number[], strides: rea
 }
 
 export const viewAs = op(
-  { family: "movement", name: "viewAs", doc: "A view with the shape of `other`.", samples: [[t(2, 6), t(3, 4)]], differentiable: true, view: true, wrt: [0] }, // prettier-ignore
+  { family: "movement", name: "viewAs", takes: { x: "tensor", other: "tensor" }, doc: "A view with the shape of `other`.", samples: [[t(2, 6), t(3, 4)]], differentiable: true, view: true, wrt: [0] }, // prettier-ignore
   (x: Tensor, other: Tensor): Tensor => view(x, other.shape),
 )
 
@@ -101,6 +105,7 @@ export const flatten = op(
   {
     family: "movement",
     name: "flatten",
+    takes: { x: "tensor", start: "dim?", end: "dim?" },
     doc: "Joins dims `start` to `end` into one.",
     samples: [[t(2, 3, 4)], [t(2, 3, 4), 1], [t(2, 3, 4), 0, 1], [t()]],
     differentiable: true,
@@ -116,7 +121,7 @@ export const flatten = op(
 )
 
 export const unflatten = op(
-  { family: "movement", name: "unflatten", doc: "Splits one dim into several.", samples: [[t(2, 6), 1, [2, 3]], [t(6), 0, [-1, 2]]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "unflatten", takes: { x: "tensor", dim: "dim", sizes: "list" }, doc: "Splits one dim into several.", samples: [[t(2, 6), 1, [2, 3]], [t(6), 0, [-1, 2]]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, dim: number, sizes: readonly number[]): Tensor => {
     const d = readDim("unflatten", dim, x.ndim)
     const split = inferSizes("unflatten", sizes, [x.shape[d]])
@@ -128,6 +133,7 @@ export const squeeze = op(
   {
     family: "movement",
     name: "squeeze",
+    takes: { x: "tensor", dim: "dims?" },
     doc: "Drops dims of size 1: all, or the named ones that have it.",
     samples: [[t(1, 3, 1)], [t(1, 3, 1), 0], [t(1, 3, 1), [0, 1]], [t(2, 3), 1]],
     differentiable: true,
@@ -141,7 +147,7 @@ export const squeeze = op(
 )
 
 export const unsqueeze = op(
-  { family: "movement", name: "unsqueeze", doc: "Puts a dim of size 1 at `dim`.", samples: [[t(2, 3), 0], [t(2, 3), -1], [t(), 0]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "unsqueeze", takes: { x: "tensor", dim: "dim" }, doc: "Puts a dim of size 1 at `dim`.", samples: [[t(2, 3), 0], [t(2, 3), -1], [t(), 0]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, dim: number): Tensor => {
     const d = readDim("unsqueeze", dim, x.ndim + 1)
     const shape = [...x.shape.slice(0, d), 1, ...x.shape.slice(d)]
@@ -151,7 +157,7 @@ export const unsqueeze = op(
 )
 
 export const permute = op(
-  { family: "movement", name: "permute", doc: "Dims in another order.", samples: [[t(2, 3, 4), 2, 0, 1], [t(2, 3), [-1, 0]], [t()]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "permute", takes: { x: "tensor", dims: "...sizes" }, doc: "Dims in another order.", samples: [[t(2, 3, 4), 2, 0, 1], [t(2, 3), [-1, 0]], [t()]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, ...dims: Sizes): Tensor => {
     const order = readDims("permute", readSizes("permute", dims), x.ndim)
     if (order.length !== x.ndim)
@@ -163,7 +169,7 @@ export const permute = op(
 )
 
 export const transpose = op(
-  { family: "movement", name: "transpose", doc: "Two dims swapped.", samples: [[t(2, 3, 4), 0, 2], [t(2, 3), -1, -2]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "transpose", takes: { x: "tensor", dim0: "dim", dim1: "dim" }, doc: "Two dims swapped.", samples: [[t(2, 3, 4), 0, 2], [t(2, 3), -1, -2]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, dim0: number, dim1: number): Tensor => {
     const order = x.shape.map((_, d) => d)
     const a = readDim("transpose", dim0, x.ndim)
@@ -175,7 +181,7 @@ export const transpose = op(
 
 /** Transpose of a matrix (`t`, as `T` in PyTorch); vectors and scalars stay as they are. */
 export const transposed = op(
-  { family: "movement", name: "t", doc: "Transpose of a matrix; at most two dims.", samples: [[t(2, 3)], [t(3)]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "t", takes: { x: "tensor" }, doc: "Transpose of a matrix; at most two dims.", samples: [[t(2, 3)], [t(3)]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor): Tensor => {
     if (x.ndim > 2) throw new ShapeError(`t: needs at most 2 dims, got ${shapeText(x.shape)}; use transpose or permute`)
     return x.ndim < 2 ? permute(x, x.shape.map((_, d) => d)) : permute(x, 1, 0) // prettier-ignore
@@ -183,7 +189,7 @@ export const transposed = op(
 )
 
 export const movedim = op(
-  { family: "movement", name: "movedim", doc: "Moves dims to other places; the others keep their order.", samples: [[t(2, 3, 4), 0, 2], [t(2, 3, 4), [0, 1], [-1, 0]]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "movedim", takes: { x: "tensor", source: "numbers", destination: "numbers" }, doc: "Moves dims to other places; the others keep their order.", samples: [[t(2, 3, 4), 0, 2], [t(2, 3, 4), [0, 1], [-1, 0]]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, source: number | readonly number[], destination: number | readonly number[]): Tensor => {
     const from = readDims("movedim", source, x.ndim)
     const to = readDims("movedim", destination, x.ndim)
@@ -199,6 +205,7 @@ export const expand = op(
   {
     family: "movement",
     name: "expand",
+    takes: { x: "tensor", sizes: "...sizes" },
     doc: "Stretches dims of size 1 without copying; -1 leaves a size as it is.",
     samples: [
       [t(3, 1), 3, 4],
@@ -225,13 +232,13 @@ export const expand = op(
 )
 
 export const expandAs = op(
-  { family: "movement", name: "expandAs", doc: "Stretched to the shape of `other`.", samples: [[t(3, 1), t(3, 4)]], differentiable: true, view: true, wrt: [0] }, // prettier-ignore
+  { family: "movement", name: "expandAs", takes: { x: "tensor", other: "tensor" }, doc: "Stretched to the shape of `other`.", samples: [[t(3, 1), t(3, 4)]], differentiable: true, view: true, wrt: [0] }, // prettier-ignore
   (x: Tensor, other: Tensor): Tensor => expand(x, other.shape),
 )
 
 /** A window with any geometry inside the memory that `x` shows. Places that show one element share its gradient. */
 export const asStrided = op(
-  { family: "movement", name: "asStrided", doc: "A window with given shape, strides and offset on contiguous memory.", samples: [[t(4, 3), [2, 2], [3, 1], 1], [t(6), [3], [-2], 5]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "asStrided", takes: { x: "tensor", shape: "list", strides: "list", offset: "integer?" }, doc: "A window with given shape, strides and offset on contiguous memory.", samples: [[t(4, 3), [2, 2], [3, 1], 1], [t(6), [3], [-2], 5]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, shape: readonly number[], strides: readonly number[], offset = 0): Tensor => {
     if (!x.isContiguous()) throw new ShapeError("asStrided: needs a contiguous tensor; call contiguous() first")
     checkWindow("asStrided", x, shape, strides, offset)
@@ -279,7 +286,7 @@ export function windowSum(g: Tensor, before: readonly number[], window: Geometry
 
 /** A copy of `x` in which the window holds `source`. */
 export const asStridedScatter = op(
-  { family: "movement", name: "asStridedScatter", doc: "A copy of contiguous memory with one window replaced.", samples: [[t(4, 3), t(2, 2), [2, 2], [3, 1], 1]], differentiable: true }, // prettier-ignore
+  { family: "movement", name: "asStridedScatter", takes: { x: "tensor", source: "tensor", shape: "list", strides: "list", offset: "integer?" }, doc: "A copy of contiguous memory with one window replaced.", samples: [[t(4, 3), t(2, 2), [2, 2], [3, 1], 1]], differentiable: true }, // prettier-ignore
   (x: Tensor, source: Tensor, shape: readonly number[], strides: readonly number[], offset = 0): Tensor => {
     checkWindow("asStridedScatter", x, shape, strides, offset)
     const vjp = (g: Tensor, [x, source]: readonly boolean[]): (Tensor | null)[] => {
@@ -341,9 +348,10 @@ export function zerosOf(x: Tensor, shape: readonly number[]): Tensor {
 
 /** Windows of `size` along `dim`, `step` apart, as a last dim. Windows overlap where step < size. */
 export const unfold = op(
-  { family: "movement", name: "unfold", doc: "Sliding windows of `size` along `dim`, `step` apart, as a new last dim.", samples: [[t(7), 0, 3, 1], [t(2, 7), 1, 3, 2], [t(6, 2), 0, 2, 2]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "unfold", takes: { x: "tensor", dim: "dim", size: "integer", step: "integer" }, doc: "Sliding windows of `size` along `dim`, `step` apart, as a new last dim.", samples: [[t(7), 0, 3, 1], [t(2, 7), 1, 3, 2], [t(6, 2), 0, 2, 2]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, dim: number, size: number, step: number): Tensor => {
     const d = readDim("unfold", dim, x.ndim)
+    if (x.ndim === 0) return unfold(reshape(x, 1), 0, size, step).select(0, 0)
     if (!(step > 0)) throw new ValueError(`unfold: step must be positive, got ${step}`)
     if (!(size >= 0) || size > x.shape[d])
       throw new ShapeError(`unfold: windows of ${size} do not fit dim ${d} of ${shapeText(x.shape)}`)
@@ -372,7 +380,7 @@ function foldWindows(g: Tensor, shape: readonly number[], d: number, step: numbe
 }
 
 export const diagonal = op(
-  { family: "movement", name: "diagonal", doc: "The diagonal `offset` above the main one of two dims, as a last dim.", samples: [[t(3, 4)], [t(3, 4), 1], [t(3, 4), -1], [t(2, 3, 4), 0, 0, 2], [t(2, 2), 5]], differentiable: true, view: true }, // prettier-ignore
+  { family: "movement", name: "diagonal", takes: { x: "tensor", offset: "integer?", dim1: "dim?", dim2: "dim?" }, doc: "The diagonal `offset` above the main one of two dims, as a last dim.", samples: [[t(3, 4)], [t(3, 4), 1], [t(3, 4), -1], [t(2, 3, 4), 0, 0, 2], [t(2, 2), 5]], differentiable: true, view: true }, // prettier-ignore
   (x: Tensor, offset = 0, dim1 = 0, dim2 = 1): Tensor => {
     const a = readDim("diagonal", dim1, x.ndim)
     const b = readDim("diagonal", dim2, x.ndim)

@@ -92,6 +92,14 @@ export const recurrent = op(
   {
     family: "composite",
     name: "recurrent",
+    takes: {
+      cell: "text",
+      projected: "tensor",
+      weight: "tensor",
+      bias: "tensor|null",
+      state: "tensors",
+      options: { reverse: "flag" },
+    },
     doc: "A recurrent layer (tanh, relu, lstm or gru) over projected inputs [T, B, G H]: output [T, B, H], then the last states.",
     samples: [
       ["tanh", t(3, 2, 2), t(2, 2), t(2), [t(2, 2)]],

@@ -13,13 +13,18 @@ import {
   sizeOf,
 } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
-import type { Rule } from "../graph.js"
+import { onesLike } from "../creation.js"
+import { defaultDType } from "../defaults.js"
+import { mode, type Rule } from "../graph.js"
 import { op, readDim, readDims } from "../op.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
+import { flip } from "./arranging.js"
 import { abs, add, div, exp, log, mul, pow, sign, square, sub } from "./arithmetic.js"
-import { eq, isinf, ne, where } from "./logic.js"
-import { reshape } from "./movement.js"
+import { eq, isinf, isnan, logicalAnd, logicalOr, ne, where } from "./logic.js"
+import { permute, reshape, zerosOf } from "./movement.js"
+import { cumprod } from "./scan.js"
+import { cat } from "./shaping.js"
 import { toDType } from "./conversion.js"
 
 /** One dim, several, or (null, undefined) all of them. */
@@ -80,6 +85,7 @@ export const sum = op(
   {
     family: "reduce",
     name: "sum",
+    takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag", dtype: "dtype" } },
     doc: "Sum over `dim`. Integers add up in int32 (int64 in int64). An empty sum is 0.",
     samples: [[t(2, 3)], [t(2, 3), 1], [t(2, 3, 4), [0, -1], { keepdim: true }], [t()], [t(0, 3), 0], [t(3, 0), 0]],
     differentiable: true,
@@ -96,7 +102,7 @@ export const sum = op(
 )
 
 export const mean = op(
-  { family: "reduce", name: "mean", doc: "Mean over `dim`; NaN over an empty dim.", samples: [[t(2, 3)], [t(2, 3), 0], [t(2, 3, 4), [1, 2], { keepdim: true }]], differentiable: true }, // prettier-ignore
+  { family: "reduce", name: "mean", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag", dtype: "dtype" } }, doc: "Mean over `dim`; NaN over an empty dim.", samples: [[t(2, 3)], [t(2, 3), 0], [t(2, 3, 4), [1, 2], { keepdim: true }]], differentiable: true }, // prettier-ignore
   (x: Tensor, dim?: Dims, options: ReduceOptions & { readonly dtype?: DType } = {}): Tensor => {
     if (!options.dtype) needFloat("mean", x)
     const count = sizeOf(readDims("mean", dim, x.ndim).map((d) => x.shape[d]))
@@ -105,7 +111,7 @@ export const mean = op(
 )
 
 export const prod = op(
-  { family: "reduce", name: "prod", doc: "Product over `dim`; right gradients with zeros as well. An empty product is 1.", samples: [[t(2, 3)], [t(2, 3), 1], [t(2, 3), 0, { keepdim: true }], [t(0)]], differentiable: true }, // prettier-ignore
+  { family: "reduce", name: "prod", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Product over `dim`; right gradients with zeros as well. An empty product is 1.", samples: [[t(2, 3)], [t(2, 3), 1], [t(2, 3), 0, { keepdim: true }], [t(0)]], differentiable: true }, // prettier-ignore
   (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
     const dims = readDims("prod", dim, x.ndim)
     const { shape } = x
@@ -115,8 +121,10 @@ export const prod = op(
         keep: ["x", "out"],
         vjp: ([g], s) => {
           if (!g) return []
-          const zero = eq(s.x, 0)
           const gk = restore(g, shape, dims)
+          // The selections below hide from a second derivative what two zeros of one line do to each other.
+          if (mode.record) return [mul(gk, otherProducts(s.x, dims))]
+          const zero = eq(s.x, 0)
           const whole = div(mul(gk, restore(s.out, shape, dims)), where(zero, 1, s.x))
           // With exactly one zero, only that element moves the product: by the product of the others.
           const others = prod(where(zero, 1, s.x), dims, { keepdim: true })
@@ -130,6 +138,21 @@ export const prod = op(
     return out
   },
 )
+
+/** For each element the product of the others over `dims`: of those before it, times those behind it. */
+function otherProducts(x: Tensor, dims: readonly number[]): Tensor {
+  if (sizeOf(x.shape) === 0 || dims.length === 0) return onesLike(x)
+  const order = [...x.shape.keys()].filter((d) => !dims.includes(d)).concat(dims)
+  const last = x.ndim - dims.length
+  const moved = permute(x, order)
+  const lines = reshape(moved, [...moved.shape.slice(0, last), -1])
+  const n = lines.shape[last]
+  const edge = onesLike(lines.narrow(last, 0, 1))
+  const before = cumprod(cat([edge, lines.narrow(last, 0, n - 1)], last), last)
+  const behind = cumprod(cat([edge, flip(lines, last).narrow(last, 0, n - 1)], last), last)
+  const others = reshape(mul(before, flip(behind, last)), moved.shape)
+  return permute(others, order.map((_, d) => order.indexOf(d))) // prettier-ignore
+}
 
 function extreme(name: "amax" | "amin", operator: "max" | "min") {
   return (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
@@ -155,8 +178,8 @@ function extreme(name: "amax" | "amin", operator: "max" | "min") {
 }
 
 const extremeSamples = [[t(2, 3)], [t(2, 3), 1], [t(2, 3, 4), [0, 2], { keepdim: true }], [t()]]
-export const amax = op({ family: "reduce", name: "amax", doc: "Largest element over `dim`; NaN wins, ties share the gradient.", samples: extremeSamples, differentiable: true }, extreme("amax", "max")) // prettier-ignore
-export const amin = op({ family: "reduce", name: "amin", doc: "Smallest element over `dim`; NaN wins, ties share the gradient.", samples: extremeSamples, differentiable: true }, extreme("amin", "min")) // prettier-ignore
+export const amax = op({ family: "reduce", name: "amax", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Largest element over `dim`; NaN wins, ties share the gradient.", samples: extremeSamples, differentiable: true }, extreme("amax", "max")) // prettier-ignore
+export const amin = op({ family: "reduce", name: "amin", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Smallest element over `dim`; NaN wins, ties share the gradient.", samples: extremeSamples, differentiable: true }, extreme("amin", "min")) // prettier-ignore
 
 function position(name: "argmax" | "argmin") {
   return (x: Tensor, dim?: number | null, options: ReduceOptions = {}): Tensor => {
@@ -179,11 +202,22 @@ const positionSamples = [
   [t(2, 3), null, { keepdim: true }],
   [t()],
 ]
-export const argmax = op({ family: "reduce", name: "argmax", doc: "Position (int32) of the first largest element, over one dim or in the flattened tensor.", samples: positionSamples, differentiable: false }, position("argmax")) // prettier-ignore
-export const argmin = op({ family: "reduce", name: "argmin", doc: "Position (int32) of the first smallest element, over one dim or in the flattened tensor.", samples: positionSamples, differentiable: false }, position("argmin")) // prettier-ignore
+export const argmax = op({ family: "reduce", name: "argmax", takes: { x: "tensor", dim: "dim|null?", options: { keepdim: "flag" } }, doc: "Position (int32) of the first largest element, over one dim or in the flattened tensor.", samples: positionSamples, differentiable: false }, position("argmax")) // prettier-ignore
+export const argmin = op({ family: "reduce", name: "argmin", takes: { x: "tensor", dim: "dim|null?", options: { keepdim: "flag" } }, doc: "Position (int32) of the first smallest element, over one dim or in the flattened tensor.", samples: positionSamples, differentiable: false }, position("argmin")) // prettier-ignore
 
 /** Values and int32 positions. */
 export type Extremes = [values: Tensor, indices: Tensor]
+
+/** @internal Records `value`, picked from all of `x`: every element equal to it (or NaN, if it is) shares the gradient. */
+export function sharedByEquals(name: string, x: Tensor, value: Tensor): Tensor {
+  const vjp: Rule = ([g], s) => {
+    if (!g) return []
+    const equal = logicalOr(eq(s.x, s.out), logicalAnd(isnan(s.x), isnan(s.out)))
+    return [where(equal, div(g, sum(equal)), 0)]
+  }
+  const [out] = apply({ name, keep: ["x", "out"], vjp }, [x], () => [value])
+  return out
+}
 
 /** Largest element of all; with `dim` also its positions, and only the first of equals gets the gradient. */
 export interface ExtremeOp {
@@ -191,9 +225,9 @@ export interface ExtremeOp {
   (x: Tensor, dim: number, options?: ReduceOptions): Extremes
 }
 
-function extremeWithPosition(whole: typeof amax, where: typeof argmax) {
+function extremeWithPosition(name: "max" | "min", whole: typeof amax, where: typeof argmax) {
   return ((x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Extremes => {
-    if (dim === undefined) return whole(x)
+    if (dim === undefined) return sharedByEquals(name, x, whole(x.detach()))
     const indices = where(x.detach(), dim, { keepdim: true })
     const values = x.ndim === 0 ? x.clone() : x.gather(readDim(whole.op.name, dim, x.ndim), indices)
     if (options.keepdim || x.ndim === 0) return [values, x.ndim === 0 ? reshape(indices, []) : indices]
@@ -202,8 +236,8 @@ function extremeWithPosition(whole: typeof amax, where: typeof argmax) {
 }
 
 const pairSamples = [[t(2, 3)], [t(2, 3), 1], [t(2, 3, 2), -2, { keepdim: true }]]
-export const max = op({ family: "reduce", name: "max", doc: "Largest element; with `dim`: values and int32 positions.", samples: pairSamples, differentiable: true }, extremeWithPosition(amax, argmax)) // prettier-ignore
-export const min = op({ family: "reduce", name: "min", doc: "Smallest element; with `dim`: values and int32 positions.", samples: pairSamples, differentiable: true }, extremeWithPosition(amin, argmin)) // prettier-ignore
+export const max = op({ family: "reduce", name: "max", takes: { x: "tensor", dim: "dim?", options: { keepdim: "flag" } }, doc: "Largest element; with `dim`: values and int32 positions.", samples: pairSamples, differentiable: true }, extremeWithPosition("max", amax, argmax)) // prettier-ignore
+export const min = op({ family: "reduce", name: "min", takes: { x: "tensor", dim: "dim?", options: { keepdim: "flag" } }, doc: "Smallest element; with `dim`: values and int32 positions.", samples: pairSamples, differentiable: true }, extremeWithPosition("min", amin, argmin)) // prettier-ignore
 
 function quantifier(name: "any" | "all") {
   return (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
@@ -216,13 +250,14 @@ function quantifier(name: "any" | "all") {
 }
 
 const quantifierSamples = [[t(2, 3)], [t(2, 3), 1, { keepdim: true }], [t(0)], [t(2, 0), 1]]
-export const any = op({ family: "reduce", name: "any", doc: "Is any element not zero.", samples: quantifierSamples, differentiable: false }, quantifier("any")) // prettier-ignore
-export const all = op({ family: "reduce", name: "all", doc: "Are all elements not zero.", samples: quantifierSamples, differentiable: false }, quantifier("all")) // prettier-ignore
+export const any = op({ family: "reduce", name: "any", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Is any element not zero.", samples: quantifierSamples, differentiable: false }, quantifier("any")) // prettier-ignore
+export const all = op({ family: "reduce", name: "all", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Are all elements not zero.", samples: quantifierSamples, differentiable: false }, quantifier("all")) // prettier-ignore
 
 export const countNonzero = op(
   {
     family: "reduce",
     name: "countNonzero",
+    takes: { x: "tensor", dim: "dims?" },
     doc: "Number of elements that are not zero (int32).",
     samples: [[t(2, 3)], [t(2, 3), 1]],
     differentiable: false,
@@ -243,6 +278,7 @@ export const variance = op(
   {
     family: "reduce",
     name: "var",
+    takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag", correction: "number" } },
     doc: "Variance over `dim`, divided by the count minus `correction` (default 1).",
     samples: momentSamples,
     differentiable: true,
@@ -260,6 +296,7 @@ export const std = op(
   {
     family: "reduce",
     name: "std",
+    takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag", correction: "number" } },
     doc: "Standard deviation: the root of `var`. Its gradient at 0 is 0.",
     samples: momentSamples,
     differentiable: true,
@@ -273,9 +310,9 @@ export const std = op(
 )
 
 export const logsumexp = op(
-  { family: "reduce", name: "logsumexp", doc: "log of the sum of exp over `dim`, without overflow.", samples: [[t(2, 3), 1], [t(2, 3), [0, 1], { keepdim: true }], [t(2, 3)]], differentiable: true }, // prettier-ignore
-  (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
-    needFloat("logsumexp", x)
+  { family: "reduce", name: "logsumexp", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "log of the sum of exp over `dim`, without overflow.", samples: [[t(2, 3), 1], [t(2, 3), [0, 1], { keepdim: true }], [t(2, 3)]], differentiable: true }, // prettier-ignore
+  (given: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
+    const x = isFloat(given.dtype) ? given : toDType(given, defaultDType())
     const dims = readDims("logsumexp", dim, x.ndim)
     const { shape } = x
     const [out] = apply(
@@ -302,6 +339,7 @@ export const norm = op(
   {
     family: "reduce",
     name: "norm",
+    takes: { x: "tensor", p: "number?", dim: "dims?", options: { keepdim: "flag" } },
     doc: "p-norm over `dim` (p any number, Infinity or -Infinity; 0 counts). The gradient where the norm is 0 is 0.",
     samples: [
       [t(2, 3)],
@@ -316,7 +354,10 @@ export const norm = op(
   (x: Tensor, p = 2, dim?: Dims, options: ReduceOptions = {}): Tensor => {
     needFloat("norm", x)
     const dims = readDims("norm", dim, x.ndim)
-    if (p === 0) return toDType(sum(ne(x, 0), dims, options), x.dtype)
+    if (p === 0) {
+      const count = toDType(sum(ne(x.detach(), 0), dims, options), x.dtype)
+      return apply({ name: "norm", keep: ["x"], vjp: (_, s) => [zerosOf(s.x, s.x.shape)] }, [x], () => [count])[0]
+    }
     if (p === 1) return sum(abs(x), dims, options)
     if (p === Infinity) return amax(abs(x), dims, options)
     if (p === -Infinity) return amin(abs(x), dims, options)

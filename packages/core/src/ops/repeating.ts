@@ -13,6 +13,7 @@ export const repeat = op(
   {
     family: "movement",
     name: "repeat",
+    takes: { x: "tensor", counts: "...sizes" },
     doc: "The tensor repeated `counts` times along its dims (more counts add dims in front); a copy.",
     samples: [
       [t(2, 3), 2, 1],
@@ -52,6 +53,7 @@ export const tile = op(
   {
     family: "movement",
     name: "tile",
+    takes: { x: "tensor", counts: "...sizes" },
     doc: "As repeat; fewer counts than dims repeat the last ones.",
     samples: [
       [t(2, 3), 2],
@@ -79,6 +81,7 @@ export const repeatInterleave = op(
   {
     family: "movement",
     name: "repeatInterleave",
+    takes: { x: "tensor", repeats: "numbers|tensor", dim: "dim?" },
     doc: "Each position of `dim` repeated in place, all equally often or each its own number of times.",
     samples: [
       [t(2, 3), 2],
@@ -124,6 +127,7 @@ export const meshgrid = op(
   {
     family: "movement",
     name: "meshgrid",
+    takes: { tensors: "tensors", options: { indexing: "text" } },
     doc: "The coordinates of the grid that vectors span: one tensor each, all of one shape.",
     samples: [[[t(2), t(3)]], [[t(2), t(3), t(4)], { indexing: "xy" }], [[t(), t(2)]], [[t(0), t(2)]]],
     differentiable: true,

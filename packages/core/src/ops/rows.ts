@@ -44,6 +44,7 @@ export const indexSelect = op(
   {
     family: "indexing",
     name: "indexSelect",
+    takes: { x: "tensor", dim: "dim", index: "tensor" },
     doc: "The rows of `dim` that the vector `index` names, in its order.",
     samples: [
       [t(4, 3), 0, indices(4, 6)],
@@ -63,6 +64,7 @@ export const indexAdd = op(
   {
     family: "indexing",
     name: "indexAdd",
+    takes: { x: "tensor", dim: "dim", index: "tensor", source: "tensor", options: { alpha: "number" } },
     doc: "A copy with `alpha` times the rows of `source` added to the rows that `index` names; equal indices sum up.",
     samples: [
       [t(4, 3), 0, indices(4, 6), t(6, 3)],
@@ -85,6 +87,7 @@ export const indexCopy = op(
   {
     family: "indexing",
     name: "indexCopy",
+    takes: { x: "tensor", dim: "dim", index: "tensor", source: "tensor" },
     doc: "A copy whose rows that `index` names are those of `source`.",
     samples: [
       [t(4, 3), 0, indices(1, 1), t(1, 3)],
@@ -104,6 +107,7 @@ export const indexFill = op(
   {
     family: "indexing",
     name: "indexFill",
+    takes: { x: "tensor", dim: "dim", index: "tensor", value: "operand" },
     doc: "A copy whose rows that `index` names hold `value`, a number or a tensor without dims.",
     samples: [
       [t(4, 3), 0, indices(4, 2), 1.5],
@@ -135,6 +139,7 @@ export const take = op(
   {
     family: "indexing",
     name: "take",
+    takes: { x: "tensor", index: "tensor" },
     doc: "Elements of the flattened tensor at `index`, in its shape; negative ones count from the end.",
     samples: [
       [t(3, 4), indices(12, 2, 3)],
@@ -155,6 +160,7 @@ export const takeAlongDim = op(
   {
     family: "indexing",
     name: "takeAlongDim",
+    takes: { x: "tensor", index: "tensor", dim: "dim?" },
     doc: "As gather, with x and `index` broadcast in the other dims; over the flattened tensor without `dim`.",
     samples: [
       [t(3, 4), indices(4, 3, 2), 1],

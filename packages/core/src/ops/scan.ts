@@ -52,6 +52,7 @@ export const cumsum = op(
   {
     family: "reduce",
     name: "cumsum",
+    takes: { x: "tensor", dim: "dim", options: { dtype: "dtype" } },
     doc: "Sum of all elements up to each along `dim`. Integers add up in int32 (int64 in int64).",
     samples: [...scanSamples, [t(2, 3), 1, { dtype: "float64" }]],
     differentiable: true,
@@ -73,6 +74,7 @@ export const cumprod = op(
   {
     family: "reduce",
     name: "cumprod",
+    takes: { x: "tensor", dim: "dim", options: { dtype: "dtype" } },
     doc: "Product of all elements up to each along `dim`; right gradients with zeros as well.",
     samples: [...scanSamples, [t(2, 3), 1, { dtype: "float64" }]],
     differentiable: true,
@@ -133,6 +135,7 @@ export const cummax = op(
   {
     family: "reduce",
     name: "cummax",
+    takes: { x: "tensor", dim: "dim" },
     doc: "Largest element up to each along `dim`, and its int32 position (the last of equals).",
     samples: scanSamples,
     differentiable: true,
@@ -143,6 +146,7 @@ export const cummin = op(
   {
     family: "reduce",
     name: "cummin",
+    takes: { x: "tensor", dim: "dim" },
     doc: "Smallest element up to each along `dim`, and its int32 position (the last of equals).",
     samples: scanSamples,
     differentiable: true,
@@ -158,6 +162,7 @@ export const logcumsumexp = op(
   {
     family: "reduce",
     name: "logcumsumexp",
+    takes: { x: "tensor", dim: "dim" },
     doc: "log of the sum of exp of all elements up to each along `dim`, without overflow.",
     samples: scanSamples,
     differentiable: true,
@@ -187,6 +192,7 @@ export const diff = op(
   {
     family: "reduce",
     name: "diff",
+    takes: { x: "tensor", n: "integer?", dim: "dim?", options: { prepend: "tensor", append: "tensor" } },
     doc: "Differences of neighbours along `dim`, `n` times over; of bools, whether they differ.",
     samples: [
       [t(5)],
@@ -210,7 +216,8 @@ export const diff = op(
     const parts = [prepend, x, append].filter((part) => part !== undefined)
     let out = parts.length > 1 ? cat(parts, d) : x
     const minus = out.dtype === "bool" ? logicalXor : sub
-    for (let k = 0; k < n; k++) {
+    // Once nothing is left, nothing changes any more.
+    for (let k = Math.min(n, out.shape[d]); k > 0; k--) {
       const rest = Math.max(0, out.shape[d] - 1)
       out = minus(narrow(out, d, Math.min(1, out.shape[d]), rest), narrow(out, d, 0, rest))
     }

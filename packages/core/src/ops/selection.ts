@@ -59,13 +59,27 @@ const nonzeroSamples = [[mask(3, 4)], [t(2, 2, 2)], [mask(0, 3)], [mask()], [mas
  * ```
  */
 export const nonzero = op(
-  { family: "indexing", name: "nonzero", doc: nonzeroDoc, samples: nonzeroSamples, differentiable: false },
+  {
+    family: "indexing",
+    name: "nonzero",
+    takes: { x: "tensor" },
+    doc: nonzeroDoc,
+    samples: nonzeroSamples,
+    differentiable: false,
+  },
   async (x: Tensor): Promise<Tensor> => coordinates(x, await data(truth(x))),
 )
 
 /** As {@link nonzero}, at once. Throws a DeviceError where the device only reads asynchronously. */
 export const nonzeroSync = op(
-  { family: "indexing", name: "nonzeroSync", doc: nonzeroDoc, samples: nonzeroSamples, differentiable: false },
+  {
+    family: "indexing",
+    name: "nonzeroSync",
+    takes: { x: "tensor" },
+    doc: nonzeroDoc,
+    samples: nonzeroSamples,
+    differentiable: false,
+  },
   (x: Tensor): Tensor => {
     needSyncRead("nonzeroSync", x, "await nonzero(x)")
     return coordinates(x, dataSync(truth(x)))
@@ -117,7 +131,14 @@ const maskedSamples = [
  * ```
  */
 export const maskedSelect = op(
-  { family: "indexing", name: "maskedSelect", doc: maskedDoc, samples: maskedSamples, differentiable: true },
+  {
+    family: "indexing",
+    name: "maskedSelect",
+    takes: { x: "tensor", mask: "tensor" },
+    doc: maskedDoc,
+    samples: maskedSamples,
+    differentiable: true,
+  },
   async (x: Tensor, mask: Tensor): Promise<Tensor> => {
     const [source, where] = bothStretched("maskedSelect", x, mask)
     return taken(source, await data(where))
@@ -126,7 +147,14 @@ export const maskedSelect = op(
 
 /** As {@link maskedSelect}, at once. Throws a DeviceError where the device only reads asynchronously. */
 export const maskedSelectSync = op(
-  { family: "indexing", name: "maskedSelectSync", doc: maskedDoc, samples: maskedSamples, differentiable: true },
+  {
+    family: "indexing",
+    name: "maskedSelectSync",
+    takes: { x: "tensor", mask: "tensor" },
+    doc: maskedDoc,
+    samples: maskedSamples,
+    differentiable: true,
+  },
   (x: Tensor, mask: Tensor): Tensor => {
     needSyncRead("maskedSelectSync", x, "await maskedSelect(x, mask)")
     const [source, where] = bothStretched("maskedSelectSync", x, mask)

@@ -50,6 +50,7 @@ export const cat = op(
   {
     family: "movement",
     name: "cat",
+    takes: { tensors: "tensors", dim: "dim?" },
     doc: "Tensors joined along `dim`, which they have; dtypes are promoted.",
     samples: [
       [[t(2, 3), t(1, 3)]],
@@ -105,6 +106,7 @@ export const stack = op(
   {
     family: "movement",
     name: "stack",
+    takes: { tensors: "tensors", dim: "dim?" },
     doc: "Tensors of one shape joined along a new `dim`; dtypes are promoted.",
     samples: [[[t(2, 3), t(2, 3)]], [[t(3), t(3), t(3)], -1], [[t(), t()]], [[t(0, 2)], 1]],
     differentiable: true,
@@ -182,6 +184,7 @@ export const unbind = op(
   {
     family: "movement",
     name: "unbind",
+    takes: { x: "tensor", dim: "dim?" },
     doc: "The positions of `dim` one by one, as views.",
     samples: [[t(3, 2)], [t(2, 3, 2), -2], [t(3)], [t(2, 0)]],
     differentiable: true,
@@ -217,6 +220,7 @@ export const split = op(
   {
     family: "movement",
     name: "split",
+    takes: { x: "tensor", sizes: "numbers", dim: "dim?" },
     doc: "Parts of one size (the last may be smaller) or of given sizes along `dim`, as views.",
     samples: [
       [t(5, 2), 2],
@@ -241,6 +245,7 @@ export const chunk = op(
   {
     family: "movement",
     name: "chunk",
+    takes: { x: "tensor", count: "number", dim: "dim?" },
     doc: "At most `count` parts of equal size along `dim` (the last may be smaller), as views.",
     samples: [
       [t(6, 2), 3],
@@ -273,6 +278,7 @@ export const hstack = op(
   {
     family: "movement",
     name: "hstack",
+    takes: { tensors: "tensors" },
     doc: "Tensors side by side: along dim 1, vectors along dim 0.",
     samples: [[[t(2, 3), t(2, 1)]], [[t(2), t(3)]], [[t(), t()]]],
     differentiable: true,
@@ -292,6 +298,7 @@ export const vstack = op(
   {
     family: "movement",
     name: "vstack",
+    takes: { tensors: "tensors" },
     doc: "Tensors one below the other: along dim 0, vectors as rows.",
     samples: [[[t(2, 3), t(1, 3)]], [[t(3), t(3)]], [[t(), t()]]],
     differentiable: true,

@@ -23,6 +23,7 @@ export const select = op(
   {
     family: "indexing",
     name: "select",
+    takes: { x: "tensor", dim: "dim", index: "number" },
     doc: "Position `index` of `dim`, which goes; a view. Negative positions count from the end.",
     samples: [
       [t(2, 3), 0, 1],
@@ -45,6 +46,7 @@ export const slice = op(
   {
     family: "indexing",
     name: "slice",
+    takes: { x: "tensor", dim: "dim", start: "number|null?", end: "number|null?", step: "number|null?" },
     doc: "Range `start` to `end` of `dim`, `step` apart, by Python's rules; a view. A negative step walks backwards.",
     samples: [
       [t(5, 2), 0, 1, 4],
@@ -70,6 +72,7 @@ export const narrow = op(
   {
     family: "indexing",
     name: "narrow",
+    takes: { x: "tensor", dim: "dim", start: "number", length: "number" },
     doc: "`length` positions of `dim` from `start` on; a view. Unlike slice, it never cuts off.",
     samples: [
       [t(5, 2), 0, 1, 3],

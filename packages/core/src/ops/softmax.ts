@@ -176,13 +176,21 @@ const softmaxSamples = [
 ]
 const softmaxDoc = "exp(x) over its sum along `dim`, without overflow. A line of -Infinity alone gives NaN."
 export const softmax = op(
-  { family: "reduce", name: "softmax", doc: softmaxDoc, samples: softmaxSamples, differentiable: true },
+  {
+    family: "reduce",
+    name: "softmax",
+    takes: { x: "tensor", dim: "dim", options: { dtype: "dtype" } },
+    doc: softmaxDoc,
+    samples: softmaxSamples,
+    differentiable: true,
+  },
   normalised("softmax"),
 )
 export const logSoftmax = op(
   {
     family: "reduce",
     name: "logSoftmax",
+    takes: { x: "tensor", dim: "dim", options: { dtype: "dtype" } },
     doc: "Logarithm of softmax along `dim`, exact where softmax would vanish.",
     samples: softmaxSamples,
     differentiable: true,
@@ -193,6 +201,7 @@ export const softmin = op(
   {
     family: "reduce",
     name: "softmin",
+    takes: { x: "tensor", dim: "dim", options: { dtype: "dtype" } },
     doc: "softmax of -x along `dim`.",
     samples: softmaxSamples,
     differentiable: true,

@@ -12,7 +12,7 @@ import { gather } from "./gather.js"
 import { gt, isnan, le, lt, where } from "./logic.js"
 import { fullOf } from "./lookup.js"
 import { clone, expand, reshape, squeeze, zerosOf } from "./movement.js"
-import { sum } from "./reduce.js"
+import { sharedByEquals, sum } from "./reduce.js"
 import { pickedFrom, type ValuesAndPositions } from "./scan.js"
 import { narrow } from "./slicing.js"
 
@@ -60,6 +60,7 @@ export const sort = op(
   {
     family: "indexing",
     name: "sort",
+    takes: { x: "tensor", dim: "dim?", options: { descending: "flag", stable: "flag" } },
     doc: "Values in order along `dim`, and their int32 positions; stable, NaN greatest.",
     samples: sortSamples,
     differentiable: true,
@@ -77,6 +78,7 @@ export const argsort = op(
   {
     family: "indexing",
     name: "argsort",
+    takes: { x: "tensor", dim: "dim?", options: { descending: "flag", stable: "flag" } },
     doc: "The int32 positions that sort along `dim`; stable.",
     samples: sortSamples,
     differentiable: false,
@@ -96,6 +98,7 @@ export const topk = op(
   {
     family: "indexing",
     name: "topk",
+    takes: { x: "tensor", k: "number", dim: "dim?", options: { largest: "flag", sorted: "flag" } },
     doc: "The `k` largest (or smallest) elements along `dim` in order, and their int32 positions.",
     samples: [
       [t(2, 5), 3],
@@ -147,6 +150,7 @@ export const kthvalue = op(
   {
     family: "indexing",
     name: "kthvalue",
+    takes: { x: "tensor", k: "number", dim: "dim?", options: { keepdim: "flag" } },
     doc: "The `k`-th smallest element along `dim` (counted from 1), and its int32 position.",
     samples: [
       [t(2, 5), 2],
@@ -185,6 +189,7 @@ export const median = op(
   {
     family: "indexing",
     name: "median",
+    takes: { x: "tensor", dim: "dim?", options: { keepdim: "flag" } },
     doc: "The middle element (the lower of two); with `dim`: values and int32 positions. NaN wins.",
     samples: [[t(2, 5)], [t(3, 4)], [t(4, 3), 0], [t(2, 5), -1, { keepdim: true }], [t()]],
     differentiable: true,
@@ -193,10 +198,15 @@ export const median = op(
     x.check("median")
     const source = dim === undefined ? reshape(x, -1) : x
     const d = readDim("median", dim ?? 0, source.ndim)
+    const ranked = (y: Tensor): ValuesAndPositions => atRank("median", y, d, (values) => medianRank(values, d), keepdim)
+    if (dim === undefined) {
+      // Of no elements at all NaN, as far as the dtype can say so.
+      const none = toDType(fullOf(output(x.device, [], "float32"), NaN), x.dtype)
+      return sharedByEquals("median", x, source.shape[d] === 0 ? none : ranked(source.detach())[0])
+    }
     if (source.shape[d] === 0)
       throw new ShapeError(`median: has no value over an empty dim: shape ${shapeText(x.shape)}`)
-    const result = atRank("median", source, d, (values) => medianRank(values, d), keepdim)
-    return dim === undefined ? result[0] : result
+    return ranked(source)
   }) as MedianOp,
 )
 
@@ -216,6 +226,7 @@ export const searchsorted = op(
   {
     family: "indexing",
     name: "searchsorted",
+    takes: { sequence: "tensor", values: "tensor", options: { right: "flag" } },
     doc: "The int32 position at which each value keeps the sorted last dim of `sequence` sorted.",
     samples: [
       [t(4), t(2, 3)],
@@ -261,6 +272,7 @@ export const bucketize = op(
   {
     family: "indexing",
     name: "bucketize",
+    takes: { x: "tensor", boundaries: "tensor", options: { right: "flag" } },
     doc: "The int32 number of the bucket between sorted `boundaries` that each value falls in.",
     samples: [
       [t(2, 3), t(4)],

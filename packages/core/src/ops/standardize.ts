@@ -3,7 +3,7 @@ import { computeDType, type DType, DTypeError, e, type Expr, isFloat, type Kerne
 import { apply, execute, output } from "../apply.js"
 import type { Device } from "../device.js"
 import { stretched } from "../place.js"
-import type { Rule } from "../graph.js"
+import { mode, type Rule } from "../graph.js"
 import { op, readDims } from "../op.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
@@ -16,6 +16,9 @@ interface Forms {
   readonly divided: Kernel
   readonly scale: Kernel
   readonly finish: Kernel
+  /** Gradient times result, and the gradient of x from the sums of both over the dims. */
+  readonly product: Expr
+  readonly backward: Kernel
 }
 const known = new Map<DType, Forms>()
 
@@ -27,12 +30,17 @@ function formsOf(dtype: DType): Forms {
   const value = e.cast(e.input(0, dtype), compute)
   const deviation = e.sub(value, e.input(1, compute))
   const first = e.input(0, compute)
+  const [out, gSum, dot, scale] = [e.cast(e.input(1, dtype), compute), ...[2, 3, 4].map((i) => e.input(i, compute))]
+  const share = e.scalar(0, compute)
+  const even = e.sub(e.sub(value, e.mul(gSum, share)), e.mul(out, e.mul(dot, share)))
   const forms: Forms = {
     value,
     squared: e.mul(deviation, deviation),
     divided: { kind: "map", exprs: [e.div(first, e.scalar(0, compute))] },
     scale: { kind: "map", exprs: [e.div(e.like(first, 1), e.sqrt(e.add(first, e.scalar(0, compute))))] },
     finish: { kind: "map", exprs: [e.cast(e.mul(deviation, e.input(2, compute)), dtype)] },
+    product: e.mul(value, out),
+    backward: { kind: "map", exprs: [e.cast(e.mul(even, scale), dtype)] },
   }
   known.set(dtype, forms)
   return forms
@@ -46,16 +54,33 @@ export interface Standardized {
   readonly variance: Tensor
 }
 
-function reducedMean(device: Device, expr: Expr, inputs: readonly Tensor[], dims: readonly number[]): Tensor {
+function reducedSum(device: Device, expr: Expr, inputs: readonly Tensor[], dims: readonly number[]): Tensor {
   const [x, ...others] = inputs
   const sizes = x.shape.map((size, d) => (dims.includes(d) ? 1 : size))
   const out = output(device, sizes, expr.dtype)
   if (sizeOf(sizes) === 0) return out
   const views = [x, ...others.map((other) => stretched(other, x.shape))]
   execute({ kind: "reduce", op: "sum", dims: [...dims], expr }, views, [out])
-  const count = sizeOf(dims.map((d) => x.shape[d]))
-  execute(formsOf(x.dtype).divided, [out], [out], [count])
   return out
+}
+
+function reducedMean(device: Device, expr: Expr, inputs: readonly Tensor[], dims: readonly number[]): Tensor {
+  const out = reducedSum(device, expr, inputs, dims)
+  const [{ shape, dtype }] = inputs
+  if (sizeOf(out.shape) > 0) execute(formsOf(dtype).divided, [out], [out], [sizeOf(dims.map((d) => shape[d]))])
+  return out
+}
+
+/** The rule below in three kernels, for a gradient that nobody differentiates again. */
+function backward(g: Tensor, out: Tensor, scale: Tensor, dims: readonly number[]): Tensor {
+  const { device, shape, dtype } = out
+  const result = output(device, shape, dtype)
+  if (sizeOf(shape) === 0) return result
+  const form = formsOf(dtype)
+  const sums = [reducedSum(device, form.value, [g], dims), reducedSum(device, form.product, [g, out], dims)]
+  const views = [...sums, scale].map((x) => stretched(x, shape))
+  execute(form.backward, [g, out, ...views], [result], [1 / sizeOf(dims.map((d) => shape[d]))])
+  return result
 }
 
 // d/dx of (x - mean) * scale: scale (g - mean(g) - out mean(g out)); of the scale itself: -scale^2 out / count.
@@ -65,6 +90,7 @@ function ruleOf(dims: readonly number[], count: number): { rule: Rule; hold: (sc
   const over = (x: Tensor): Tensor => meanOf(x, dims, { keepdim: true })
   const rule: Rule = ([g, gScale], s) => {
     const held = scale as Tensor
+    if (g && !gScale && !mode.record && g.dtype === s.out.dtype) return [backward(g, s.out, held, dims)]
     const own = g && mul(sub(sub(g, over(g)), mul(s.out, over(mul(g, s.out)))), held)
     const other = gScale && neg(mul(mul(s.out, mul(held, held)), mul(gScale, 1 / count)))
     return [own && other ? add(own, other) : (own ?? other)]
@@ -100,6 +126,7 @@ export const standardize = op(
   {
     family: "reduce",
     name: "standardize",
+    takes: { x: "tensor", dim: "numbers?", options: { eps: "number" } },
     doc: "x minus its mean, over the root of its variance (divided by the count) plus `eps`, over `dim`.",
     samples: [[t(2, 3), 1], [t(3, 2, 4), [0, 2], { eps: 0.1 }], [t(2, 3)], [t(0, 3), 1], [t(1, 4), -1]],
     differentiable: true,

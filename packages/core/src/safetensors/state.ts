@@ -62,10 +62,11 @@ export async function* safetensorsChunks(
 export async function saveSafetensors(
   tensors: TensorDict,
   metadata: Readonly<Record<string, string>> = {},
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = []
   for await (const chunk of safetensorsChunks("saveSafetensors", tensors, metadata)) chunks.push(chunk)
-  return joined(chunks)
+  // What is written is never shared memory.
+  return joined(chunks) as Uint8Array<ArrayBuffer>
 }
 
 /**
@@ -186,7 +187,7 @@ export async function loadSafetensors(
 }
 
 const isReader = (input: object): input is SafetensorsReader =>
-  "entries" in input && "metadata" in input && "read" in input
+  typeof input === "object" && input !== null && "entries" in input && "metadata" in input && "read" in input
 
 type Add = (name: string, type: ElementType, shape: readonly number[], bytes: Uint8Array) => void
 

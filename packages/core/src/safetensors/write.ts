@@ -42,7 +42,7 @@ interface Item extends Omit<PlannedTensor, "dtype"> {
 export function serializeSafetensors(
   tensors: Readonly<Record<string, SafetensorsTensor>> | ReadonlyMap<string, SafetensorsTensor>,
   metadata: Readonly<Record<string, string>> = {},
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const entries = tensors instanceof Map ? [...tensors] : Object.entries(tensors)
   const planned = entries.map(([name, { dtype, shape, data }]) => ({ name, dtype, shape, bytes: data.length }))
   const { head, order } = planSafetensors("serializeSafetensors", planned, metadata)
