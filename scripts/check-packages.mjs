@@ -66,8 +66,7 @@ function inspect(home) {
     if (!manifest[field]) fail(`${name}: package.json lacks ${field}`)
   if (manifest.sideEffects !== false) fail(`${name}: sideEffects must be false, or bundlers keep what nobody uses`)
   if (!files.has("LICENSE")) fail(`${name}: the tarball lacks LICENSE`)
-  for (const file of files)
-    if (isStray(name, file)) fail(`${name}: publishes ${file}`)
+  for (const file of files) if (isStray(name, file)) fail(`${name}: publishes ${file}`)
   const entries = Object.entries(manifest.exports).filter(([, target]) => typeof target === "object")
   for (const [subpath, target] of entries) {
     for (const path of [target.types, target.default])

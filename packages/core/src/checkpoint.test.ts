@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from "vitest"
 import {
   Generator,
   loadCheckpoint,
+  loadSafetensors,
   manualSeed,
   openSafetensors,
   rand,
@@ -92,6 +93,18 @@ describe("a checkpoint", () => {
   it("is a safetensors file that names its tensors by part", async () => {
     const { entries } = await openSafetensors(await saveCheckpoint({ model: new Holder({ "rnn.weight": zeros(2) }) }))
     expect([...entries.keys()].sort()).toEqual(["model.rnn.weight", "random"])
+  })
+  it("holds the moment of the call, where a device can be read at once", async () => {
+    const [w, bytes] = [tensor([1, 2]), new Uint8Array([1])]
+    const saving = saveCheckpoint({ model: new Holder({ w }), extra: { bytes, list: [1] } })
+    manualSeed(123)
+    w.zero_()
+    const model = new Holder({ w: zeros(2) })
+    await loadCheckpoint(await saving, { model })
+    expect(plain(model.value)).toEqual({ w: { dtype: "float32", list: [1, 2] } })
+    const file = saveSafetensors({ w: w.add_(3) })
+    w.zero_()
+    expect((await loadSafetensors(await file)).w.tolistSync()).toEqual([3, 3])
   })
   it("refuses what it cannot save", async () => {
     for (const [extra, text] of [

@@ -77,13 +77,17 @@ export async function saveCheckpoint(content: CheckpointContent): Promise<Uint8A
   const extra = packTree(op, "extra", content.extra ?? null, tensors)
   if (generator) tensors.set(randomName, generator.getState())
   const random = generator !== null
-  const stored = new Map<string, SafetensorsTensor>()
-  for (const [name, value] of tensors) {
-    const data = value instanceof Tensor ? await bytesOf(value) : value
-    const { dtype, shape } = value instanceof Tensor ? value : { dtype: "uint8" as const, shape: [data.length] }
-    stored.set(name, { dtype, shape, data })
-  }
-  return serializeSafetensors(stored, { [key]: JSON.stringify({ version: 1, random, parts, extra }), format: "pt" })
+  // All are read at once, before anybody can change one.
+  const stored = await Promise.all(
+    [...tensors].map(async ([name, value]): Promise<[string, SafetensorsTensor]> => {
+      if (!(value instanceof Tensor)) return [name, { dtype: "uint8", shape: [value.length], data: value }]
+      return [name, { dtype: value.dtype, shape: value.shape, data: await bytesOf(value) }]
+    }),
+  )
+  return serializeSafetensors(new Map(stored), {
+    [key]: JSON.stringify({ version: 1, random, parts, extra }),
+    format: "pt",
+  })
 }
 
 interface Description {

@@ -1,6 +1,16 @@
 // Recurrent layers and cells, exported with every option and run in ONNX Runtime.
 import { manualSeed, randn, stack, type Tensor, tensor } from "@rondo/core"
-import { GRU, GRUCell, LSTM, LSTMCell, type Module, packPaddedSequence, padPackedSequence, RNN, RNNCell } from "@rondo/nn"
+import {
+  GRU,
+  GRUCell,
+  LSTM,
+  LSTMCell,
+  type Module,
+  packPaddedSequence,
+  padPackedSequence,
+  RNN,
+  RNNCell,
+} from "@rondo/nn"
 import { describe, expect, it } from "vitest"
 import { check, ort } from "../test/runtime.js"
 import type { OnnxInput, Outputs } from "./index.js"
@@ -93,9 +103,7 @@ describe("cells", () => {
         const given = Array.from({ length: states }, () => randn([...lead, 4]))
         await check(cell, { runs: [[randn([...lead, 3])]] })
         const forward = (x: Tensor, ...s: Tensor[]) =>
-          states === 2
-            ? (cell as LSTMCell).forward(x, [s[0], s[1]])
-            : (cell as GRUCell).forward(x, s[0])
+          states === 2 ? (cell as LSTMCell).forward(x, [s[0], s[1]]) : (cell as GRUCell).forward(x, s[0])
         await check(cell, { runs: [[randn([...lead, 3]), ...given]], forward }) // prettier-ignore
       }
     }

@@ -1,8 +1,7 @@
 // State dicts between PyTorch 1.13.1 and this library: a file of PyTorch's gives its outputs here, and the reverse where a
 // PyTorch is at hand (conformance/goldens/interop.py).
 import { spawnSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { readFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"

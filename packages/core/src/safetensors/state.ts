@@ -3,12 +3,12 @@ import { type DType, DTypeError, FormatError, ValueError } from "@rondo/backend"
 import { currentDevice, type Device } from "../device.js"
 import { type ElementType, makeTensor, type Target, targetDType } from "../elements.js"
 import { data, dataSync } from "../host.js"
-import { type FileInput, isSource, joined, openInput, readExactly, StreamReader } from "../source.js"
+import { type FileInput, isSource, openInput, readExactly, StreamReader } from "../source.js"
 import { Tensor } from "../tensor.js"
 import { isForeignDType, type StoredDType } from "./dtype.js"
 import { type Header, headerLength, parseHeader, prefixBytes, quote, type SafetensorsEntry } from "./header.js"
 import type { SafetensorsReader } from "./read.js"
-import { planSafetensors } from "./write.js"
+import { planSafetensors, serializeSafetensors } from "./write.js"
 
 /** Tensors by name, as a module's `stateDict()` has them. */
 export type TensorDict = Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>
@@ -47,7 +47,7 @@ export async function* safetensorsChunks(
 
 /**
  * Writes tensors of any dtype to a safetensors file that PyTorch's `safetensors.torch.load_file` reads. Wait for it before
- * the next training step: a device that is read asynchronously would go on changing the tensors.
+ * the next training step on a device that is only read asynchronously: it would go on changing the tensors.
  *
  * @param tensors - By name, a record or a Map: `model.stateDict()`.
  * @param metadata - Strings by name, kept in the file.
@@ -63,10 +63,12 @@ export async function saveSafetensors(
   tensors: TensorDict,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of safetensorsChunks("saveSafetensors", tensors, metadata)) chunks.push(chunk)
-  // What is written is never shared memory.
-  return joined(chunks) as Uint8Array<ArrayBuffer>
+  const entries = entriesOf("saveSafetensors", tensors)
+  // All are read at once, before anybody can change one.
+  const stored = await Promise.all(
+    entries.map(async ([name, x]) => [name, { dtype: x.dtype, shape: x.shape, data: await bytesOf(x) }] as const),
+  )
+  return serializeSafetensors(new Map(stored), metadata)
 }
 
 /**
