@@ -90,7 +90,7 @@ describe("the file", () => {
     expect(node.input).toEqual(["x", "", "x"])
     const byName = Object.fromEntries(node.attribute!.map((a) => [a.name, a]))
     expect([Number(byName.a.i), byName.b.f, Buffer.from(byName.c.s!).toString()]).toEqual([-3, 2, "text"])
-    expect([byName.d.ints!.map(Number), byName.e.strings!.map((s) => Buffer.from(s).toString())]).toEqual([[1, -1], ["p", "q"]]) // prettier-ignore
+    expect([byName.d.ints!.map(Number), byName.e.strings!.map((s: Uint8Array) => Buffer.from(s).toString())]).toEqual([[1, -1], ["p", "q"]]) // prettier-ignore
     expect(node.attribute!.map(({ type }) => type)).toEqual([2, 1, 3, 7, 8])
   })
 })

@@ -1,7 +1,7 @@
 // Custom modules: what they compute is written on a graph, and ONNX Runtime gives what their forward gives.
 import { cat, manualSeed, randn, type Tensor, tensor } from "@rondo/core"
-import { Embedding, init, Linear, LSTM, Module, Parameter, RNN } from "@rondo/nn"
-import { describe, expect, it } from "vitest"
+import { Embedding, Linear, LSTM, Module, Parameter, RNN } from "@rondo/nn"
+import { describe, it } from "vitest"
 import { check, ort } from "../test/runtime.js"
 import type { Graph, Value } from "./index.js"
 
@@ -69,7 +69,6 @@ describe("modules with a method onnx", () => {
 })
 
 describe("operations", () => {
-  const linear = new Linear(4, 4)
   const net = new Linear(1, 1)
   const cases: [string, (x: Tensor) => Tensor | Tensor[], (g: Graph, x: Value) => Value | Value[]][] = [
     ["select", (x) => [x.select(0, 1), x.select(-1, -2)], (g, x) => [g.select(x, 0, 1), g.select(x, -1, -2)]],
@@ -94,15 +93,13 @@ describe("operations", () => {
     ["any node", (x) => x.amax(1), (g, x) => g.node("ReduceMax", [x], [{ dtype: x.dtype, shape: [x.shape[0], x.shape[2]] }], { axes: [1], keepdims: 0 })],
   ] // prettier-ignore
 
-  it.skipIf(!ort).each(cases)("%s", async (_, forward, graph) => {
+  it.skipIf(!ort).each(cases)("%s", async (title, forward, graph) => {
     manualSeed(6)
     const inputs = [{ name: "x", shape: [2, 3, 4], dynamicAxes: { 0: "batch" } }]
     const runs = [[randn(2, 3, 4)], [randn(5, 3, 4)]]
     await check(net, { inputs, runs, forward, graph })
-    await check(net, { runs: [[randn(2, 3, 4)]], forward, graph: (g, x) => graph(g, x) }).catch((error: Error) => {
-      // Names of axes exist only where axes are free.
-      expect(error.message).toMatch('no axis called "batch"')
-    })
+    // A name stands for a size only where the axis is free.
+    if (!title.includes("name")) await check(net, { runs: [[randn(2, 3, 4)]], forward, graph })
   })
 
   it.skipIf(!ort)("a range that ends with a free axis, or before its end", async () => {
@@ -110,10 +107,5 @@ describe("operations", () => {
     const graph = (g: Graph, x: Value) => [g.narrow(x, 0, -2, 2), g.narrow(x, 0, -3, 2)]
     const forward = (x: Tensor) => [x.narrow(0, x.shape[0] - 2, 2), x.narrow(0, x.shape[0] - 3, 2)]
     await check(net, { inputs, runs: [[randn(4)], [randn(9)]], graph, forward })
-  })
-
-  it.skipIf(!ort)("values of both signs reach every branch", async () => {
-    init.ones_(linear.weight)
-    await check(linear, { runs: [[tensor([-1, 1, -1, 2])]] })
   })
 })

@@ -161,13 +161,15 @@ export abstract class Recorder {
   /** As {@link parameter}, with values rearranged or joined; `part` tells such layouts of the same parameter apart. */
   weight(sources: readonly Tensor[], part: string, { shape, arrange }: WeightLayout): Value {
     const dtype = this.#dtypeOf(sources)
-    const key = this.#keyOf(sources[0])
-    const known = this.#weights.get(`${key} ${part}`)
+    const keys = sources.map((source) => this.#keyOf(source))
+    // Tied weights are written once; those that are tied in part only are not.
+    const identity = [...keys, part, shape].join(" ")
+    const known = this.#weights.get(identity)
     if (known) return known.value
-    const name = this.#unique(key)
+    const name = this.#unique(keys[0])
     const value = new Value({ dtype, shape })
     this.#names.set(value, name)
-    this.#weights.set(`${key} ${part}`, { name, dtype, sources, shape, arrange, value })
+    this.#weights.set(identity, { name, dtype, sources, shape, arrange, value })
     return value
   }
   #keyOf(tensor: Tensor): string {

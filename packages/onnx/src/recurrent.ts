@@ -154,7 +154,7 @@ const layer = <M extends Layer>(
   kind: (module: M) => Kind,
   shown: (output: Value, ...states: Value[]) => Outputs,
 ): Row =>
-  row(type, (g, module, values, options) => {
+  row<M>(type, (g, module, values, options) => {
     const [output, ...states] = stack(g, module, kind(module), values, options)
     return shown(output, ...states)
   }, { inputs, floats: true, sequences: true }) // prettier-ignore
