@@ -8,6 +8,7 @@ input is moved by about one unit in the last place before training. Two correct 
 much, so tolerances are multiples of it.
 """
 import json
+import math
 import os
 import sys
 
@@ -55,11 +56,11 @@ class LastState(nn.Module):
 
 
 class LastOutput(nn.Module):
-    """nn.RNN and a read-out of its last output."""
+    """A recurrent layer and a read-out of its last output."""
 
-    def __init__(self, inputs, hidden, outputs):
+    def __init__(self, inputs, hidden, outputs, layer=nn.RNN):
         super().__init__()
-        self.rnn = nn.RNN(inputs, hidden, batch_first=True)
+        self.rnn = layer(inputs, hidden, batch_first=True)
         self.fc = nn.Linear(hidden, outputs)
 
     def forward(self, xs):
@@ -71,32 +72,41 @@ def checkpoints(epochs):
     return sorted(some | {e for e in range(0, min(epochs, 100), 10)})
 
 
-def train(model, data, test, epochs, squeeze):
-    """Losses at the checkpoints: {epoch: [train, test]}, and the test loss at the end."""
+def train(model, data, test, epochs, squeeze, batch=None, rate=0.01, clip=None):
+    """Losses at the checkpoints: {epoch: [train, test]}, and the test loss at the end.
+
+    With a batch size, rows are taken in order, every epoch is a checkpoint, and its train loss is the mean over batches.
+    """
     criterion = nn.MSELoss()
     shaped = (lambda y: y.squeeze()) if squeeze else (lambda y: y)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    marks, losses = set(checkpoints(epochs)), {}
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    marks, losses = set(range(epochs) if batch else checkpoints(epochs)), {}
+    rows = len(data[0])
 
     def on_test():
         with torch.no_grad():
             return criterion(shaped(model(test[0])), test[1]).item()
 
     for epoch in range(epochs):
-        loss = criterion(shaped(model(data[0])), data[1])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        total = 0.0
+        for x, y in zip(data[0].split(batch or rows), data[1].split(batch or rows)):
+            loss = criterion(shaped(model(x)), y)
+            optimizer.zero_grad()
+            loss.backward()
+            if clip:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            total += loss.item() * (len(x) / rows)
         if epoch in marks:
-            losses[epoch] = [loss.item(), on_test()]
+            losses[epoch] = [total, on_test()]
     return losses, on_test()
 
 
-def spread(make, data, test, epochs, squeeze=False):
+def spread(make, data, test, epochs, squeeze=False, **options):
     """Trains once as is and NUDGES times from nudged numbers: values with their relative spread."""
     base = make()
     start = {k: v.clone() for k, v in base.state_dict().items()}
-    losses, final = train(base, data, test, epochs, squeeze)
+    losses, final = train(base, data, test, epochs, squeeze, **options)
     worst = {e: [0.0, 0.0] for e in losses}
     worst_final = 0.0
     with torch.random.fork_rng():
@@ -104,7 +114,7 @@ def spread(make, data, test, epochs, squeeze=False):
         nudged = lambda x: x * (1 + NUDGE * (2 * torch.rand_like(x) - 1))
         for _ in range(NUDGES):
             base.load_state_dict({k: nudged(v) for k, v in start.items()})
-            moved, moved_final = train(base, (nudged(data[0]), data[1]), test, epochs, squeeze)
+            moved, moved_final = train(base, (nudged(data[0]), data[1]), test, epochs, squeeze, **options)
             for e, pair in moved.items():
                 for i in range(2):
                     worst[e][i] = max(worst[e][i], abs(pair[i] / losses[e][i] - 1))
@@ -121,9 +131,8 @@ def seed_001():
     x = torch.tensor([[float(t)] * 5 for t in (1, 2, 3)])
     for name in ("outputToHidden", "outputToOutput"):
         torch.manual_seed(SEED)
-        shapes = {"weight_ih": (2, 5), "weight_back": (2, 1), "weight_ho": (1, 2), "bias_h": (2,), "bias_o": (1,)}
-        if name == "outputToOutput":
-            shapes["weight_back"] = (1, 1)
+        back = (2, 1) if name == "outputToHidden" else (1, 1)
+        shapes = {"weight_ih": (2, 5), "weight_ho": (1, 2), "bias_h": (2,), "bias_o": (1,), "weight_back": back}
         p = {k: nn.init.uniform_(torch.empty(s), -(2 ** -0.5), 2 ** -0.5) for k, s in shapes.items()}
         o, hs, os_ = torch.zeros(1), [], []
         for t in range(3):
@@ -214,7 +223,56 @@ def seed_004():
     return found
 
 
-programs = {"001": seed_001, "002": seed_002, "003": seed_003, "004": seed_004}
+def open_gates(layer, time):
+    """Chrono initialisation (Tallec and Ollivier 2018), its times evenly spaced: units forget over 1 to time - 1 steps."""
+    size = layer.hidden_size
+    if isinstance(layer, nn.RNN):
+        return
+    bias = torch.tensor([math.log(1 + i * (time - 2) / (size - 1)) for i in range(size)])
+    with torch.no_grad():
+        layer.bias_ih_l0[size : 2 * size] = bias
+        layer.bias_hh_l0[size : 2 * size] = 0
+        if isinstance(layer, nn.LSTM):
+            layer.bias_ih_l0[:size] = -bias
+            layer.bias_hh_l0[:size] = 0
+
+
+def gradient_norms(model, x, y):
+    """Norms of the gradient of the loss for the state after each step; for LSTM, its memory c."""
+    layer, states = model.rnn, []
+    h = c = torch.zeros(len(x), layer.hidden_size)
+    for t in range(x.shape[1]):
+        if isinstance(layer, nn.LSTM):  # written out, for the layer does not show c on its way to h
+            drive = x[:, t] @ layer.weight_ih_l0.T + layer.bias_ih_l0 + h @ layer.weight_hh_l0.T + layer.bias_hh_l0
+            i, f, g, o = drive.chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            states.append(c)
+        else:
+            h = layer(x[:, t : t + 1], h.unsqueeze(0))[1].squeeze(0)
+            states.append(h)
+        states[-1].retain_grad()
+    nn.MSELoss()(model.fc(h), y).backward()
+    return [float("%.7g" % s.grad.norm()) for s in states]
+
+
+def gates():
+    """Each kind starts from the same data and the same place of the random stream."""
+    found, time, size, batch = {}, 100, 16, 50
+    for kind in (nn.RNN, nn.LSTM, nn.GRU):
+        torch.manual_seed(SEED)
+        xs = torch.randn((1200, time, 1))
+        ys = xs[:, 0] + xs[:, -1]
+        model = LastOutput(1, size, 1, kind)
+        open_gates(model.rnn, time)
+        norms = gradient_norms(model, xs[:batch], ys[:batch])
+        data, test = (xs[:1000], ys[:1000]), (xs[1000:], ys[1000:])
+        found[kind.__name__] = spread(lambda: model, data, test, 40, batch=batch, rate=0.02, clip=1.0)
+        found[kind.__name__]["gradients"] = norms
+    return found
+
+
+programs = {"001": seed_001, "002": seed_002, "003": seed_003, "004": seed_004, "gates": gates}
 result = json.load(open(TARGET)) if os.path.exists(TARGET) else {}
 for name in sys.argv[1:] or programs:
     result[name] = programs[name]()

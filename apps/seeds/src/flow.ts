@@ -1,5 +1,5 @@
 // Notebook 001: what a product of many Jacobians does. Its norm is measured by autograd, for recurrences of known gain.
-import { grad, manualSeed, matmul, randn, tensor, type Tensor, zeros } from "rondo"
+import { gradientNorms, manualSeed, matmul, randn, tensor, type Tensor, zeros } from "rondo"
 import { savePlot } from "./plots.js"
 import type { Outcome, Session } from "./session.js"
 import { columns, short, tiny } from "./text.js"
@@ -27,17 +27,12 @@ async function productNorms(weight: Tensor, squash: boolean): Promise<number[]> 
     states.push(squash ? next.tanh() : next)
   }
   const last = states[steps].squeeze(0)
-  const rows = [0, 1].map((j) => grad(last.select(0, j), states.slice(0, -1), { retainGraph: true }) as Tensor[])
-  const norms: number[] = []
-  for (let n = 1; n <= steps; n++) {
-    const [a, b] = rows.map((row) => row[steps - n].square().sum())
-    norms.push(Math.sqrt((await a.add(b).item()) / 2))
-  }
-  return norms
+  const [a, b] = await Promise.all([0, 1].map((j) => gradientNorms(last.select(0, j), states.slice(0, -1))))
+  return a.map((norm, t) => Math.hypot(norm, b[t]) / Math.SQRT2).reverse()
 }
 
 /** Measures the product for gains below, at and above 1, without and with tanh. */
-export async function gradientFlow(session: Session): Promise<Outcome> {
+export async function jacobianProducts(session: Session): Promise<Outcome> {
   manualSeed(session.seed)
   const rows = [["|W|", "recurrence", ...shown.map((n) => `${n} back`), "|W|^50"]]
   const lines: { name: string; points: [number, number][]; dashed?: boolean }[] = []

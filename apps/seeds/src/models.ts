@@ -1,5 +1,5 @@
 // The models of notebooks 002 and 003, and of the forecast: recurrences written out or from the library, with a read-out.
-import { Linear, Module, RNN, type Tensor, zeros } from "rondo"
+import { type GRU, Linear, type LSTM, Module, RNN, type Tensor, zeros } from "rondo"
 
 /** Sizes of a model: features in, neurons, features out. */
 export type Sizes = readonly [inputs: number, neurons: number, outputs: number]
@@ -46,18 +46,21 @@ export class LastStateRNN extends Module {
   }
 }
 
-/** The library's layer, read out from its last output: notebook 003's classifier. */
+/** Which recurrent layer. */
+export type Recurrence = typeof RNN | typeof LSTM | typeof GRU
+
+/** A layer of the library, read out from its last output: notebook 003's classifier, and what gates are compared in. */
 export class LastOutputRNN extends Module {
-  rnn: RNN
+  rnn: RNN | LSTM | GRU
   fc: Linear
-  constructor(inputs: number, neurons: number, outputs: number) {
+  constructor(inputs: number, neurons: number, outputs: number, Layer: Recurrence = RNN) {
     super()
-    this.rnn = new RNN(inputs, neurons, { batchFirst: true })
+    this.rnn = new Layer(inputs, neurons, { batchFirst: true })
     this.fc = new Linear(neurons, outputs)
   }
   /** x `[B, T, inputs]`; gives `[B, outputs]`. */
   forward(x: Tensor): Tensor {
-    const [output] = this.rnn.forward(x)
+    const [output] = (this.rnn as RNN).forward(x) // the three differ only in their states
     return this.fc.forward(output.select(1, -1))
   }
 }

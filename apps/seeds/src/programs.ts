@@ -35,6 +35,11 @@ export const programs: readonly Program[] = [
     load: async () => (await import("./seed004.js")).seed004,
   },
   {
+    name: "gates",
+    title: "What gates remember: RNN, LSTM and GRU",
+    load: async () => (await import("./gates.js")).gates,
+  },
+  {
     name: "forecast",
     title: "Forecasting real series",
     load: async () => (await import("./forecast.js")).forecast,

@@ -1,26 +1,17 @@
 // Notebook 002: the next number of a ramp, the next point of a trajectory, and what a plain recurrence forgets.
-import { adding, ramps, type Samples, trajectories } from "@rondo/datasets"
+import { adding, ramps, trajectories } from "@rondo/datasets"
 import { formatTensor, Linear, manualSeed, noGrad, type Tensor } from "rondo"
 import { expected, type Reference } from "./figures.js"
 import { LastStateRNN, SteppedRNN } from "./models.js"
 import { savePlot } from "./plots.js"
 import { noReference, type Outcome, type Session } from "./session.js"
 import { indented } from "./text.js"
-import { compare, type Curve, type Plan, train } from "./training.js"
+import { compare, type Curve, type Plan, splitAt, train } from "./training.js"
 
 /** Epochs of the length-100 tasks on a device that is too slow for all of them. */
 const shortened = { addingNear: 6, addingFar: 101 }
 
 const reference = expected["002"] as unknown as Record<string, Reference>
-
-/** Rows [0, count) and the rest: the notebook's split of train and test. */
-function splitAt({ inputs, targets }: Samples, count: number): { data: Samples; test: Samples } {
-  const part = (from: number, to: number): Samples => ({
-    inputs: inputs.slice(0, from, to),
-    targets: targets.slice(0, from, to),
-  })
-  return { data: part(0, count), test: part(count, inputs.shape[0]) }
-}
 
 /** Trains, compares, and leaves a plot. */
 async function study(session: Session, plan: Plan, file: string): Promise<Outcome> {

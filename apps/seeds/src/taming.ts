@@ -11,6 +11,7 @@ import {
   randn,
   RNN,
   SGD,
+  tbptt,
   type Tensor,
 } from "rondo"
 import { savePlot } from "./plots.js"
@@ -65,18 +66,13 @@ function waves(): { x: Tensor; y: Tensor } {
   return { x: angles.sin(), y: angles.add(0.3).sin() }
 }
 
-/** Loss of one pass with the graph it must be differentiated through: whole, or cut every few steps. */
-function passLoss(model: Explosive, x: Tensor, y: Tensor, treatment: Treatment): Tensor {
-  if (treatment !== "truncation") return mseLoss(model.forward(x)[0], y)
-  let state: Tensor | null = null
-  let sum: Tensor | null = null
-  for (let t = 0; t < time; t += chunk) {
-    const [output, hn]: [Tensor, Tensor] = model.forward(x.narrow(1, t, chunk), state)
-    const loss = mseLoss(output, y.narrow(1, t, chunk))
-    sum = sum ? sum.add(loss) : loss
-    state = hn.detach() // no gradient passes from one chunk to the one before it
-  }
-  return sum!.mul(chunk / time)
+/** Loss of one pass, whose gradients are left on the model: through the whole graph, or cut every few steps. */
+async function pass(model: Explosive, x: Tensor, y: Tensor, treatment: Treatment): Promise<number> {
+  const window = treatment === "truncation" ? chunk : time
+  // Windows share in the loss by their length; their gradients add up.
+  const loss = (output: Tensor, target: Tensor) => mseLoss(output, target).mul(window / time)
+  const { losses } = await tbptt(model, { input: x, target: y }, { window, loss, timeDim: 1 })
+  return losses.reduce((sum, part) => sum + part)
 }
 
 async function train(session: Session, treatment: Treatment): Promise<Run> {
@@ -86,13 +82,12 @@ async function train(session: Session, treatment: Treatment): Promise<Run> {
   const optimizer = new SGD(model.parameters(), { lr: rate })
   const run: Run = { losses: [], norms: [] }
   for (let update = 0; update < updates; update++) {
-    const loss = passLoss(model, x, y, treatment)
     optimizer.zeroGrad()
-    loss.backward()
+    const loss = await pass(model, x, y, treatment)
     // An infinite bound changes nothing: it only measures.
     const norm = clipGradNorm_(model.parameters(), treatment === "clipping" ? largestNorm : Infinity)
     optimizer.step()
-    run.losses.push(await loss.item())
+    run.losses.push(loss)
     run.norms.push(await norm.item())
   }
   return run

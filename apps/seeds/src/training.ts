@@ -1,6 +1,6 @@
 // Notebook 002's training loop, and how its losses stand beside PyTorch's for the same seed.
 import type { Samples } from "@rondo/datasets"
-import { Adam, type Module, mseLoss, noGrad, type Tensor } from "rondo"
+import { Adam, clipGradNorm_, type Module, mseLoss, noGrad, scope, type Tensor } from "rondo"
 import type { Reference } from "./figures.js"
 import { parameterCount } from "./models.js"
 import { noReference, type Outcome, type Session } from "./session.js"
@@ -20,6 +20,12 @@ export interface Plan {
   /** Epochs to run here. */
   readonly run: number
   readonly reference: Reference
+  /** Rows of a minibatch, taken in order. Default: all rows at once. */
+  readonly batch?: number
+  /** Step size of Adam. Default 0.01, the notebook's. */
+  readonly rate?: number
+  /** Largest norm of the gradients. Default: any. */
+  readonly clip?: number
 }
 
 /** Losses at some epochs, and the test loss after the last. */
@@ -45,18 +51,45 @@ async function testLoss(plan: Plan): Promise<number> {
   return noGrad(() => lossOf(plan.model, plan.test)).item()
 }
 
-/** Trains with Adam (rate 0.01) on all data at once; notes losses wherever the reference has them. */
+/** Rows [0, count) and the rest: the notebook's split of train and test. */
+export function splitAt({ inputs, targets }: Samples, count: number): { data: Samples; test: Samples } {
+  const part = (from: number, to: number): Samples => ({
+    inputs: inputs.slice(0, from, to),
+    targets: targets.slice(0, from, to),
+  })
+  return { data: part(0, count), test: part(count, inputs.shape[0]) }
+}
+
+/** One pass over the data with a step after each minibatch; gives the mean of their losses. */
+function runEpoch({ model, data, batch, clip }: Plan, optimizer: Adam): Tensor {
+  const rows = data.inputs.shape[0]
+  const size = batch ?? rows
+  const losses: Tensor[] = []
+  for (let from = 0; from < rows; from += size) {
+    const count = Math.min(size, rows - from)
+    const loss = scope(() => {
+      const part = { inputs: data.inputs.narrow(0, from, count), targets: data.targets.narrow(0, from, count) }
+      const loss = lossOf(model, part)
+      optimizer.zeroGrad()
+      loss.backward()
+      if (clip !== undefined) clipGradNorm_(model.parameters(), clip)
+      optimizer.step()
+      return loss.detach().mul(count / rows)
+    })
+    losses.push(loss)
+  }
+  return losses.reduce((sum, loss) => sum.add(loss))
+}
+
+/** Trains with Adam; notes losses wherever the reference has them. */
 export async function train(session: Session, plan: Plan): Promise<Curve> {
-  const optimizer = new Adam(plan.model.parameters(), { lr: 0.01 })
+  const optimizer = new Adam(plan.model.parameters(), { lr: plan.rate ?? 0.01 })
   const marks = new Set(plan.reference.losses.map(([epoch]) => epoch))
   const points: { epoch: number; train: number; test: number }[] = []
   const progress = session.progress(plan.name, plan.run)
   for (let epoch = 0; epoch < plan.run; epoch++) {
     plan.model.train()
-    const loss = lossOf(plan.model, plan.data)
-    optimizer.zeroGrad()
-    loss.backward()
-    optimizer.step()
+    const loss = runEpoch(plan, optimizer)
     if (marks.has(epoch) || epoch === plan.run - 1) {
       points.push({ epoch, train: await loss.item(), test: await testLoss(plan) })
     }

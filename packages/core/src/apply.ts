@@ -100,6 +100,9 @@ export function apply(
   } finally {
     mode.record = before
   }
+  // What a forward made by a view, as reductions drop their dims, is nobody else's memory: it must not be taken for a
+  // window, whose changes in place belong to a base.
+  for (const out of outputs) if (out.base && inputs.every((x) => x.handle !== out.handle)) out.base = null
   if (recording) recordOp(op, inputs, outputs, undefined, more?.())
   return outputs
 }
@@ -203,6 +206,7 @@ function rebase(self: Tensor, node: Node, selfIndex: number): void {
   root.node = self.base ? viewRules.rebase(self, node, selfIndex) : node
   root.outputIndex = 0
   root.rewrites++
+  root.followHistory()
 }
 
 /** Checks that a result of `dtype` can be stored into `self` in place: only within or up the categories. */

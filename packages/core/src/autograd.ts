@@ -234,6 +234,7 @@ function visit(state: Walk, node: Node): void {
     return
   }
   if (state.wanted && !node.edges.some((edge) => edge && state.wanted?.has(edge.node))) return
+  node.retained?.forEach((store, i) => grads[i] && store(keep(grads[i])))
   if (node.saved) node.saved.needs = node.edges.map((edge) => edge !== null && (state.wanted?.has(edge.node) ?? true))
   // Unless backward is recorded itself, whatever a rule computes on the way is free again when it returns.
   const results = mode.record ? node.apply(grads) : scope(() => node.apply(grads))
@@ -278,16 +279,15 @@ function isFresh(
 }
 
 function runHooks(node: Node, grads: (Tensor | null)[]): void {
-  if (!node.hooks && !node.retained) return
+  if (!node.hooks) return
   grads.forEach((g, i) => {
     if (!g) return
     for (const hook of node.hooks?.get(i) ?? []) grads[i] = hook(grads[i] as Tensor) ?? grads[i]
-    node.retained?.get(i)?.(keep(grads[i] as Tensor))
   })
 }
 
 function accumulate(leaf: Tensor, g: Tensor, owned: boolean): void {
-  if (leaf.disposed) return
+  if (leaf.disposed || !leaf.requiresGrad) return
   if (leaf.grad === null) leaf.grad = keep(owned || mode.record ? g : g.clone())
   else if (mode.record) leaf.grad = keep(add(leaf.grad, g))
   else {

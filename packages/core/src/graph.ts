@@ -31,6 +31,9 @@ export interface Edge {
 /** Gradients of the outputs in (null where nothing arrived), gradients of the inputs out (null for none). */
 export type Rule = (grads: readonly (Tensor | null)[], saved: Saved) => (Tensor | null | undefined)[]
 
+/** The rule of operations whose gradient passes as it is: what broadcasting or a dtype did to it, the engine undoes. */
+export const passOn: Rule = ([g]) => [g]
+
 /** Names of what backward needs: inputs 0, 1, 2 and the first output. */
 export type Kept = "x" | "y" | "z" | "out"
 
@@ -130,6 +133,10 @@ export class Saved {
   }
   get holds(): boolean {
     return this.values.some((value) => value !== null && typeof value !== "number")
+  }
+  /** All tensors that are kept. */
+  get held(): readonly Tensor[] {
+    return this.values.filter((value) => value !== null && typeof value !== "number")
   }
   get x(): Tensor {
     return this.take(0) as Tensor

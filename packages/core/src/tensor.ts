@@ -13,7 +13,7 @@ import { AccumulateNode, type GradHook, type Node, type RemovableHook, viewRules
 import type { Device } from "./device.js"
 import { allocate, type Handle, throwDisposed } from "./lifetime.js"
 import type { OpMethods } from "./ops/index.js"
-import { adopt } from "./scope.js"
+import { adopt, keep } from "./scope.js"
 
 /** Where and how elements lie: what a view needs beside its storage. */
 export interface Geometry {
@@ -45,7 +45,7 @@ export class Tensor implements View {
 
   /** @internal */ readonly handle: Handle
   /** @internal Tensor whose storage this one is a window on, as far as autograd is concerned. */
-  readonly base: Tensor | null
+  base: Tensor | null
   /** @internal The operation that made this tensor; use {@link gradFn}. */
   node: Node | null = null
   /** @internal Which of the operation's outputs this is. */
@@ -57,6 +57,8 @@ export class Tensor implements View {
   /** @internal */ disposed = false
   /** @internal */ leafNode: AccumulateNode | null = null
   private wanted = false
+  /** The node that hands this tensor its gradient, after {@link retainGrad}; undefined before. */
+  private retainer: { readonly node: Node; readonly index: number } | null | undefined
 
   /** @internal Use {@link tensor} and its kin. */
   constructor(handle: Handle, dtype: DType, geometry: Geometry, base: Tensor | null) {
@@ -121,18 +123,25 @@ export class Tensor implements View {
     const node = this.gradFn
     return node ? node.addHook(this.outputIndex, hook) : this.accumulator().addHook(0, hook)
   }
-  /** Makes a non-leaf keep its gradient in `grad` after backward. */
+  /** Makes a non-leaf add up its gradient in `grad` in each backward; of what it became, if it is changed in place. */
   retainGrad(): this {
     if (!this.requiresGrad) throw new GradientError("retainGrad: the tensor does not require gradients")
-    const node = this.gradFn
-    if (node) {
-      const self = new WeakRef<Tensor>(this)
-      node.retain(this.outputIndex, (grad) => {
-        const tensor = self.deref()
-        if (tensor) tensor.grad = grad
-      })
+    if (this.gradFn && this.retainer === undefined) {
+      this.retainer = null
+      this.followHistory()
     }
     return this
+  }
+  /** @internal Called when `node` became another: a retained gradient is that of the newest value. */
+  followHistory(): void {
+    if (this.retainer === undefined || !this.node) return
+    const self = new WeakRef<Tensor>(this)
+    this.retainer?.node.retained?.delete(this.retainer.index)
+    this.retainer = { node: this.node, index: this.outputIndex }
+    this.node.retain(this.outputIndex, (grad) => {
+      const tensor = self.deref()
+      if (tensor) tensor.grad = tensor.grad ? keep(tensor.grad.add(grad)) : grad
+    })
   }
   /** @internal */
   accumulator(): AccumulateNode {

@@ -54,6 +54,9 @@ class WindowSaved extends Saved {
     super("CopySlices", [], [], null)
     this.inner = inner
   }
+  override get held(): readonly Tensor[] {
+    return this.inner.saved?.held ?? []
+  }
   override get holds(): boolean {
     return this.inner.saved === null || this.inner.saved.holds
   }
@@ -72,6 +75,7 @@ function regenerate(window: Tensor): void {
   }
   window.node = makeNode("asStrided", [base], [window], rule, new Saved("asStrided", [], [], null))
   window.outputIndex = 0
+  window.followHistory()
 }
 
 /** Installs these rules; called where the methods are. */

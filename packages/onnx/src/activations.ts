@@ -43,10 +43,10 @@ const activation = <M extends Module>(type: abstract new (...args: never[]) => M
 const clip = (g: Graph, x: Value, low: number, high: number): Value =>
   g.node("Clip", [x, g.constant(low), g.constant(high)], [x])[0]
 
-/** `yes` where x exceeds the limit, else `no`. */
-function above(g: Graph, x: Value, limit: number, yes: Value, no: Value): Value {
-  const [condition] = g.node("Greater", [x, g.constant(limit)], [{ dtype: "bool", shape: x.shape }])
-  return g.node("Where", [condition, yes, no], [x])[0]
+/** `low` where x is at most the limit, else `high`: also for NaN. */
+function split(g: Graph, x: Value, limit: number, low: Value, high: Value): Value {
+  const [condition] = g.node("LessOrEqual", [x, g.constant(limit)], [{ dtype: "bool", shape: x.shape }])
+  return g.node("Where", [condition, low, high], [high])[0]
 }
 
 function gelu(g: Graph, x: Value, { approximate }: GELU): Value {
@@ -63,7 +63,7 @@ function softplus(g: Graph, x: Value, { beta, threshold }: Softplus): Value {
   const soft = g.unary("Softplus", scaled)
   const out = beta === 1 ? soft : g.div(soft, beta)
   // From 20 on, log(1 + exp(x)) and x are the same float32.
-  return threshold >= 20 ? out : above(g, scaled, threshold, x, out)
+  return threshold >= 20 ? out : split(g, scaled, threshold, out, x)
 }
 
 function prelu(g: Graph, x: Value, { weight }: PReLU): Value {
@@ -100,8 +100,9 @@ export const activations: readonly Row[] = [
   activation(Softsign, (g, x) => g.unary("Softsign", x)),
   activation(Tanhshrink, (g, x) => g.sub(x, g.tanh(x))),
   activation(Softshrink, (g, x, { lambda }) => g.unary("Shrink", x, { lambd: asFloat(lambda), bias: asFloat(lambda) })),
-  activation(Hardshrink, (g, x, { lambda }) => g.unary("Shrink", x, { lambd: asFloat(lambda), bias: asFloat(0) })),
-  activation(Threshold, (g, x, { threshold, value }) => above(g, x, threshold, x, g.constant(value))),
+  // Not ONNX's Shrink, which turns NaN into 0.
+  activation(Hardshrink, (g, x, { lambda }) => split(g, g.unary("Abs", x), lambda, g.constant(0), x)),
+  activation(Threshold, (g, x, { threshold, value }) => split(g, x, threshold, g.constant(value), x)),
   activation(Softmax, (g, x, { dim }) => g.unary("Softmax", x, axisOf(x, dim))),
   activation(LogSoftmax, (g, x, { dim }) => g.unary("LogSoftmax", x, axisOf(x, dim))),
   activation(Softmin, (g, x, { dim }) => g.unary("Softmax", g.unary("Neg", x), axisOf(x, dim))),

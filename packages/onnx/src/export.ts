@@ -97,6 +97,8 @@ function defaultNames(module: Module, count: number): string[] {
  * @returns The bytes of the file.
  * @example
  * ```ts
+ * import { exportOnnx, type Graph, type Value } from "@rondo/onnx"
+ *
  * class Model extends Module {
  *   rnn = new RNN(5, 8, { batchFirst: true })
  *   fc = new Linear(8, 1)

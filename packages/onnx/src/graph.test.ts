@@ -52,6 +52,26 @@ describe("modules with a method onnx", () => {
     await check(new Speaker(), { runs: [[tensor([[1, 6], [0, 3], [2, 2]], { dtype: "int32" }), ...states]] }) // prettier-ignore
   })
 
+  it.skipIf(!ort)("layers that share a part of their weights", async () => {
+    manualSeed(4)
+    class Pair extends Module {
+      a = new RNN(3, 4, { bidirectional: true })
+      b = new RNN(3, 4)
+      constructor() {
+        super()
+        this.b.weight_ih_l0 = this.a.weight_ih_l0
+        this.b.bias_ih_l0 = this.a.bias_ih_l0
+      }
+      forward(x: Tensor): Tensor[] {
+        return [this.a.forward(x)[0], this.b.forward(x)[0]]
+      }
+      onnx(g: Graph, x: Value): Value[] {
+        return [g.layer(this.a, x)[0], g.layer(this.b, x)[0]]
+      }
+    }
+    await check(new Pair(), { runs: [[randn(4, 2, 3)]] })
+  })
+
   it.skipIf(!ort)("inside another, called twice", async () => {
     manualSeed(3)
     class Twice extends Module {

@@ -26,7 +26,27 @@ export interface SequenceCall {
 /** A size that is known, or the axis of the input from which it is taken at run time. */
 type Size = number | { readonly axis: number }
 
-/** Builds the graph of a model. Its methods take and give {@link Value}s and check shapes as far as they are known. */
+/**
+ * Builds the graph of a model. Its methods take and give {@link Value}s and check shapes as far as they are known.
+ *
+ * @example
+ * ```ts
+ * import { exportOnnx } from "@rondo/onnx"
+ *
+ * const lstm = new LSTM(3, 4, { batchFirst: true, bidirectional: true })
+ * const file = await exportOnnx(lstm, {
+ *   inputs: [
+ *     { name: "x", shape: [2, 5, 3], dynamicAxes: { 0: "batch", 1: "time" } },
+ *     { name: "lengths", shape: [2], dynamicAxes: { 0: "batch" }, dtype: "int64" },
+ *   ],
+ *   graph: (g, x, lengths) => {
+ *     const [output, [hn]] = g.layer(lstm, x, null, { lengths })
+ *     return [g.tanh(output), g.select(hn, 0, -1)]
+ *   },
+ * })
+ * console.log(file[0]) // 8
+ * ```
+ */
 export class Graph extends Recorder {
   /**
    * Exports a layer, a Sequential or a module with a method `onnx`, and gives what its `forward` gives. Throws a

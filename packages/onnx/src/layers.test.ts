@@ -49,6 +49,11 @@ describe("activations", () => {
     }
   }) // prettier-ignore
 
+  const elementwise = activations.filter(([name]) => !/Soft(max|min)|^GLU|channels/.test(name))
+  it.skipIf(!ort).each(elementwise)("%s of what is not finite, of zeros, limits and large numbers", async (_, make) => {
+    await check(make(), { runs: [[tensor([NaN, Infinity, -Infinity, 0, -0, 80, -80, 1e-30, 0.5, 0.8, -0.8])]] })
+  })
+
   it.skipIf(!ort)("slopes of channels of a matrix", () => check(new nn.PReLU(3), { runs: [[randn(2, 3)]] }))
 })
 

@@ -148,7 +148,7 @@ function stack(
   return [output, ...(batched ? ends : ends.map((end) => g.squeeze(end, 1)))]
 }
 
-const layer = <M extends Layer>(
+const layer = <M extends Layer & Module>(
   type: abstract new (...args: never[]) => M,
   inputs: readonly number[],
   kind: (module: M) => Kind,

@@ -58,7 +58,7 @@ export async function expectClose(got: readonly Tensor[], expected: readonly Ten
     const [a, b] = [await x.data(), await expected[i].data()] as [Float32Array, Float32Array]
     a.forEach((value, k) => {
       const gap = Math.abs(value - b[k])
-      if (!(gap <= 1e-5 * (1 + Math.abs(b[k]))))
+      if (!Object.is(value, b[k]) && !(gap <= 1e-5 * (1 + Math.abs(b[k]))))
         expect.fail(`output ${i}, element ${k}: got ${value}, expected ${b[k]}`)
     })
   }

@@ -1,10 +1,12 @@
 // Check: memory comes back. Scopes and dispose free at once; without either the collector frees, also in long loops.
-import { DisposedError, type Storage, type View } from "@rondo/backend"
-import { type Device, manualSeed, noGrad, observers, rand, randn, scope, type Tensor, zeros } from "@rondo/core"
+import { DisposedError } from "@rondo/backend"
+import { type Device, manualSeed, noGrad, rand, randn, scope, type Tensor, zeros } from "@rondo/core"
 import { opCalls, place, synchronousNames } from "../calls.js"
 import { hold } from "../compare.js"
 import { gradients } from "../read.js"
 import type { Case, Check, Context } from "../suite.js"
+import { Watch } from "../watch.js"
+import { heldCases } from "./held.js"
 
 const counts = (device: Device): string => {
   const { bytes, buffers } = device.backend.memory()
@@ -83,31 +85,6 @@ function step({ weights, x }: Model): Tensor {
 /** Yields to other tasks, as reading a loss does. */
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0))
 
-/** Every storage that operations write while `body` runs: how many are still reachable after a collection. */
-class Watch {
-  private readonly refs: WeakRef<Storage>[] = []
-  private readonly known = new WeakSet<Storage>()
-  private readonly observe = (_: unknown, __: unknown, outputs: readonly View[]): void => {
-    for (const { storage } of outputs) {
-      if (this.known.has(storage)) continue
-      this.known.add(storage)
-      this.refs.push(new WeakRef(storage))
-    }
-  }
-  start(): void {
-    observers.add(this.observe)
-  }
-  stop(): void {
-    observers.delete(this.observe)
-  }
-  get made(): number {
-    return this.refs.length
-  }
-  alive(): number {
-    return this.refs.filter((ref) => ref.deref() !== undefined).length
-  }
-}
-
 /** Lets the device finish, the collector look, and the device free what was found: a queue may hold both. */
 async function settle(device: Device, collect: () => Promise<void>): Promise<void> {
   for (let i = 0; i < 2; i++) {
@@ -169,13 +146,19 @@ function graphCase(context: Context, collect: () => Promise<void>): Case {
   return { id: "backward frees what the graph saved", op: "backward", dtype: "float32", run }
 }
 
+const collected = (context: Context, collect: () => Promise<void>): Case[] => [
+  loopCase(context, collect),
+  graphCase(context, collect),
+  ...heldCases(context, () => settle(context.device, collect)),
+]
+
 export const leaksCheck: Check = {
   name: "leaks",
   about:
-    "Scopes and dispose give memory back at once, also after errors; dropped tensors and passed graphs are collected.",
+    "Scopes and dispose give memory back at once, also after errors; dropped tensors and passed graphs are collected, and graphs hold what gradients read alone.",
   cases: (context) => [
     ...synchronousNames().map((name) => scopeCase(context, name)),
     disposeCase(context),
-    ...(context.collect ? [loopCase(context, context.collect), graphCase(context, context.collect)] : []),
+    ...(context.collect ? collected(context, context.collect) : []),
   ],
 }

@@ -12,6 +12,7 @@ import {
 } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
 import { copyOf } from "../place.js"
+import type { Rule } from "../graph.js"
 import { upload } from "../host.js"
 import { op, readDim, readDims, readSizes, type Sizes } from "../op.js"
 import { t } from "../samples.js"
@@ -19,6 +20,23 @@ import type { Geometry, Tensor } from "../tensor.js"
 import { placed, stepped, target, viewOf } from "./geometry.js"
 import { takeRows } from "./lookup.js"
 import { clone, diagonal, reshape, transpose } from "./movement.js"
+
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
+const flipRule =
+  (dims: number[]): Rule =>
+  ([g]) => [g && flip(g, dims)]
+const rollRule =
+  (shifts: readonly number[], dims: readonly number[]): Rule =>
+  ([g]) => [g && roll(g, shifts, dims)]
+const padRule =
+  (borders: readonly (readonly [number, number])[]): Rule =>
+  ([g]) => [g && constantPad(g, borders, 0)]
+const triangleRule =
+  (name: "tril" | "triu", offset: number): Rule =>
+  ([g]) => [g && (name === "tril" ? tril : triu)(g, offset)]
+const diagonalRule =
+  (offset: number): Rule =>
+  ([g]) => [g && diagonal(g, offset)]
 
 export const flip = op(
   {
@@ -31,7 +49,7 @@ export const flip = op(
   },
   (x: Tensor, ...dims: Sizes): Tensor => {
     const list = readDims("flip", readSizes("flip", dims), x.ndim)
-    const [out] = apply({ name: "flip", keep: [], vjp: ([g]) => [g && flip(g, list)] }, [x], (device) => {
+    const [out] = apply({ name: "flip", keep: [], vjp: flipRule(list) }, [x], (device) => {
       const reversed = list.reduce<Geometry>((place, d) => stepped(place, d, place.shape[d] - 1, place.shape[d], -1), x)
       return [copyOf(device, viewOf(x, reversed))]
     })
@@ -84,15 +102,18 @@ export const roll = op(
     if (along.length !== by.length || by.length === 0) {
       throw new ValueError(`roll: shifts and dims must be as many: got ${by.length} and ${along.length}`)
     }
-    const vjp = (g: Tensor): Tensor =>
-      roll(
-        g,
-        by.map((shift) => -shift),
-        along,
-      )
-    const [out] = apply({ name: "roll", keep: [], vjp: ([g]) => [g && vjp(g)] }, [x], () => [
-      along.reduce((moved, d, i) => rolled(moved, by[i], d), x),
-    ])
+    const [out] = apply(
+      {
+        name: "roll",
+        keep: [],
+        vjp: rollRule(
+          by.map((shift) => -shift),
+          along,
+        ),
+      },
+      [x],
+      () => [along.reduce((moved, d, i) => rolled(moved, by[i], d), x)],
+    )
     return out
   },
 )
@@ -145,13 +166,8 @@ function readPadding(x: Tensor, padding: readonly number[]): [number, number][] 
 }
 
 function constantPad(x: Tensor, borders: readonly (readonly [number, number])[], value: number): Tensor {
-  const vjp = (g: Tensor): Tensor =>
-    constantPad(
-      g,
-      borders.map(([before, after]) => [-before, -after] as const),
-      0,
-    )
-  const [out] = apply({ name: "constantPadNd", keep: [], vjp: ([g]) => [g && vjp(g)] }, [x], (device) => {
+  const vjp = padRule(borders.map(([before, after]) => [-before, -after] as const))
+  const [out] = apply({ name: "constantPadNd", keep: [], vjp }, [x], (device) => {
     const result = output(
       device,
       x.shape.map((size, d) => size + borders[d][0] + borders[d][1]),
@@ -263,7 +279,7 @@ function triangle(name: "tril" | "triu") {
   const f = (x: Tensor, offset = 0): Tensor => {
     if (x.ndim < 2) throw new ShapeError(`${name}: needs at least 2 dims, got ${shapeText(x.shape)}`)
     if (!Number.isInteger(offset)) throw new ValueError(`${name}: diagonal must be an integer: got ${offset}`)
-    const [out] = apply({ name, keep: [], vjp: ([g]) => [g && f(g, offset)] }, [x], (device) => {
+    const [out] = apply({ name, keep: [], vjp: triangleRule(name, offset) }, [x], (device) => {
       const result = output(device, x.shape, x.dtype)
       if (sizeOf(x.shape) === 0) return [result]
       const [rows, columns] = x.shape.slice(-2)
@@ -309,7 +325,7 @@ export const triu = op(
 
 function diagonalMatrix(x: Tensor, offset: number): Tensor {
   const size = x.shape[0] + Math.abs(offset)
-  const [out] = apply({ name: "diag", keep: [], vjp: ([g]) => [g && diagonal(g, offset)] }, [x], () => {
+  const [out] = apply({ name: "diag", keep: [], vjp: diagonalRule(offset) }, [x], () => {
     const start = offset >= 0 ? offset : -offset * size
     return [placed(x, [size, size], () => ({ shape: x.shape, strides: [size + 1], offset: start }))]
   })

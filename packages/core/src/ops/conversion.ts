@@ -2,6 +2,7 @@
 import { checkDType, type DType } from "@rondo/backend"
 import { apply } from "../apply.js"
 import { checkDeviceDType } from "../device.js"
+import { passOn } from "../graph.js"
 import { copyOf } from "../place.js"
 import { op } from "../op.js"
 import { t } from "../samples.js"
@@ -15,7 +16,7 @@ export const toDType = op(
     x.check("to")
     if (x.dtype === dtype) return x
     checkDeviceDType("to", x.device, dtype)
-    const [out] = apply({ name: "toDType", keep: [], vjp: ([g]) => [g] }, [x], (device) => [copyOf(device, x, dtype)])
+    const [out] = apply({ name: "toDType", keep: [], vjp: passOn }, [x], (device) => [copyOf(device, x, dtype)])
     return out
   },
 )

@@ -26,6 +26,12 @@ function checkWithin(name: string, index: Tensor, x: Tensor, d: number, what: st
   throw new ShapeError(`${name}: the index ${shapeText(index.shape)} exceeds the ${what} ${shapeText(x.shape)}${where}`)
 }
 
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
+/** Adds a gradient back to where its values were taken from, along dim `d` of `shape`; reads the positions as `y`. */
+export const gatherRule =
+  (shape: readonly number[], d: number): Rule =>
+  ([g], saved) => [g && scatterAdd(zerosOf(g, shape), d, saved.y, g)]
+
 export const gather = op(
   {
     family: "indexing",
@@ -52,9 +58,9 @@ export const gather = op(
     if (sizeOf(index.shape) > 0)
       for (let i = 0; i < x.ndim; i++)
         if (i !== d && index.shape[i] < x.shape[i]) source = narrow(source, i, 0, index.shape[i])
-    const { shape } = source
-    const vjp: Rule = ([g], saved) => [g && scatterAdd(zerosOf(g, shape), d, saved.y, g)]
-    const [out] = apply({ name: "gather", keep: ["y"], vjp }, [source, index], () => [runGather(source, d, index)])
+    const [out] = apply({ name: "gather", keep: ["y"], vjp: gatherRule(source.shape, d) }, [source, index], () => [
+      runGather(source, d, index),
+    ])
     return out
   },
 )

@@ -129,13 +129,17 @@ function assignAt(name: string, parsed: Parsed, value: Value, accumulate: boolea
   if (!shared) copy_(parsed.view, layout.restore(into))
 }
 
-function putRows_(into: Tensor, { dim, positions }: Layout, source: Tensor, accumulate: boolean): void {
-  const rows = source.shape
-  const rule: Rule = ([g], s) => {
+// Made outside of the operation: closures of one function share what they capture, and the rule must not hold the source.
+const putRule =
+  (rows: readonly number[], dim: number, accumulate: boolean): Rule =>
+  ([g], s) => {
     if (!g) return []
     const own = accumulate || !s.needs[0] ? g : putRows("indexFill", g, dim, s.y, expand(zerosOf(g, []), rows))
     return [own, null, s.needs[2] ? takeRows("index", g, dim, s.y) : null]
   }
+
+function putRows_(into: Tensor, { dim, positions }: Layout, source: Tensor, accumulate: boolean): void {
+  const rule = putRule(source.shape, dim, accumulate)
   applyInPlace({ name: "indexPut", keep: ["y"], vjp: rule }, into, [into, positions, source], () => {
     const apart = source.storage === into.storage ? copyOf(into.device, source) : source
     runRows(into, dim, positions, apart, accumulate ? "add" : "replace")

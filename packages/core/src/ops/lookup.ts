@@ -94,10 +94,28 @@ function repeated(index: Tensor, shape: readonly number[], d: number): View {
 export const withSize = (shape: readonly number[], d: number, size: number): number[] =>
   shape.map((n, i) => (i === d ? size : n))
 
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
+const takenRule =
+  (shape: readonly number[], d: number): Rule =>
+  ([g], saved) => [g && addedRows(shape, d, saved.y, g)]
+const gatheredRule =
+  (d: number): Rule =>
+  ([g], saved) => [null, g && takeRows("indexSelect", g, d, saved.x)]
+const addedRule =
+  (d: number): Rule =>
+  ([g], saved) => [g, null, g && saved.needs[2] ? takeRows("indexSelect", g, d, saved.y) : null]
+const putRule =
+  (rows: readonly number[], d: number): Rule =>
+  ([g], saved) => {
+    if (!g) return []
+    const own = saved.needs[0] ? putRows("indexFill", g, d, saved.y, expand(zerosOf(g, []), rows)) : null
+    return [own, null, saved.needs[2] ? takeRows("indexSelect", g, d, saved.y) : null]
+  }
+
 /** Rows `index` [N] of dim `d`. */
 export function takeRows(name: string, x: Tensor, d: number, index: Tensor): Tensor {
   const { shape } = x
-  const vjp: Rule = ([g], saved) => [g && addedRows(shape, d, saved.y, g)]
+  const vjp = takenRule(shape, d)
   const rows = withSize(shape, d, index.shape[0] ?? 1)
   const [out] = apply({ name, keep: ["y"], vjp }, [x, index], () => [runGather(x, d, repeated(index, rows, d))])
   return out
@@ -109,7 +127,7 @@ export const runRows = (into: Tensor, d: number, index: Tensor, source: Tensor, 
 
 /** Zeros of `shape` with `source` added to rows `index` of dim `d`: the gradient of taking rows, without a copy between. */
 export function addedRows(shape: readonly number[], d: number, index: Tensor, source: Tensor): Tensor {
-  const vjp: Rule = ([g], saved) => [null, g && takeRows("indexSelect", g, d, saved.x)]
+  const vjp = gatheredRule(d)
   const [out] = apply({ name: "indexAdd", keep: ["x"], vjp }, [index, source], () => {
     const sums = zerosOf(source, shape)
     runRows(sums, d, index, source, "add")
@@ -120,7 +138,7 @@ export function addedRows(shape: readonly number[], d: number, index: Tensor, so
 
 /** A copy of `x` with `source` added to rows `index` of dim `d`. */
 export function addRows(name: string, x: Tensor, d: number, index: Tensor, source: Tensor): Tensor {
-  const vjp: Rule = ([g], saved) => [g, null, g && saved.needs[2] ? takeRows("indexSelect", g, d, saved.y) : null]
+  const vjp = addedRule(d)
   const [out] = apply({ name, keep: ["y"], vjp }, [x, index, source], (device) => {
     const copy = copyOf(device, x)
     runRows(copy, d, index, source, "add")
@@ -131,12 +149,7 @@ export function addRows(name: string, x: Tensor, d: number, index: Tensor, sourc
 
 /** A copy of `x` whose rows `index` of dim `d` are those of `source`, which has the shape of the rows. */
 export function putRows(name: string, x: Tensor, d: number, index: Tensor, source: Tensor): Tensor {
-  const vjp: Rule = ([g], saved) => {
-    if (!g) return []
-    const own = saved.needs[0] ? putRows("indexFill", g, d, saved.y, expand(zerosOf(g, []), rows)) : null
-    return [own, null, saved.needs[2] ? takeRows("indexSelect", g, d, saved.y) : null]
-  }
-  const rows = source.shape
+  const vjp = putRule(source.shape, d)
   const [out] = apply({ name, keep: ["y"], vjp }, [x, index, source], (device) => {
     const copy = copyOf(device, x)
     runRows(copy, d, index, source, "replace")

@@ -11,10 +11,29 @@ import {
 } from "@rondo/backend"
 import { apply, applyView, execute, output } from "../apply.js"
 import { copyOf } from "../place.js"
+import { passOn, type Rule } from "../graph.js"
 import { upload } from "../host.js"
 import { inferSizes, op, readDim, readDims, readSizes, type Sizes } from "../op.js"
 import { t } from "../samples.js"
 import type { Geometry, Tensor } from "../tensor.js"
+
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
+const permuteRule =
+  (order: number[]): Rule =>
+  ([g]) => [g && permute(g, order)]
+const scatterRule =
+  ({ shape, strides, offset }: Geometry): Rule =>
+  ([g], { needs }) => {
+    if (!g) return []
+    const whole = contiguous(g)
+    return [
+      needs[0] ? asStridedScatter(whole, zerosOf(g, shape), shape, strides, offset) : null,
+      needs[1] ? asStrided(whole, shape, strides, offset) : null,
+    ]
+  }
+const windowRule =
+  (before: readonly number[], { shape, strides, offset }: Geometry): Rule =>
+  ([g]) => [g && asStridedScatter(zerosOf(g, before), g, shape, strides, offset)]
 
 export const contiguous = op(
   {
@@ -38,7 +57,7 @@ export const clone = op(
     differentiable: true,
   },
   (x: Tensor): Tensor => {
-    const [out] = apply({ name: "clone", keep: [], vjp: ([g]) => [g] }, [x], (device) => [copyOf(device, x)])
+    const [out] = apply({ name: "clone", keep: [], vjp: passOn }, [x], (device) => [copyOf(device, x)])
     return out
   },
 )
@@ -164,7 +183,7 @@ export const permute = op(
       throw new ShapeError(`permute: needs all ${x.ndim} dims once, got [${order.join(", ")}]`)
     const inverse = order.map((_, d) => order.indexOf(d))
     const geometry = { shape: order.map((d) => x.shape[d]), strides: order.map((d) => x.strides[d]), offset: x.offset }
-    return applyView({ name: "permute", keep: [], vjp: ([g]) => [g && permute(g, inverse)] }, x, geometry)
+    return applyView({ name: "permute", keep: [], vjp: permuteRule(inverse) }, x, geometry)
   },
 )
 
@@ -227,7 +246,7 @@ export const expand = op(
     if (!fits) throw new ShapeError(`expand: ${shapeText(x.shape)} cannot be stretched to ${shapeText(wanted)}`)
     // Summing over the stretched dims is the engine's work, as for every broadcast.
     const geometry = { shape, strides: broadcastStrides(x.shape, x.strides, shape), offset: x.offset }
-    return applyView({ name: "expand", keep: [], vjp: ([g]) => [g] }, x, geometry)
+    return applyView({ name: "expand", keep: [], vjp: passOn }, x, geometry)
   },
 )
 
@@ -289,22 +308,12 @@ export const asStridedScatter = op(
   { family: "movement", name: "asStridedScatter", takes: { x: "tensor", source: "tensor", shape: "list", strides: "list", offset: "integer?" }, doc: "A copy of contiguous memory with one window replaced.", samples: [[t(4, 3), t(2, 2), [2, 2], [3, 1], 1]], differentiable: true }, // prettier-ignore
   (x: Tensor, source: Tensor, shape: readonly number[], strides: readonly number[], offset = 0): Tensor => {
     checkWindow("asStridedScatter", x, shape, strides, offset)
-    const vjp = (g: Tensor, [x, source]: readonly boolean[]): (Tensor | null)[] => {
-      const whole = contiguous(g)
-      return [
-        x ? asStridedScatter(whole, zerosOf(g, shape), shape, strides, offset) : null,
-        source ? asStrided(whole, shape, strides, offset) : null,
-      ]
-    }
-    const [out] = apply(
-      { name: "asStridedScatter", keep: [], vjp: ([g], { needs }) => (g ? vjp(g, needs) : []) },
-      [x, source],
-      (device) => {
-        const copy = copyOf(device, x)
-        fillWindow(copy, source, shape, strides, offset)
-        return [copy]
-      },
-    )
+    const vjp = scatterRule({ shape, strides, offset })
+    const [out] = apply({ name: "asStridedScatter", keep: [], vjp }, [x, source], (device) => {
+      const copy = copyOf(device, x)
+      fillWindow(copy, source, shape, strides, offset)
+      return [copy]
+    })
     return out
   },
 )
@@ -392,12 +401,10 @@ export const diagonal = op(
     const shape = [...rest.map((d) => x.shape[d]), length]
     const strides = [...rest.map((d) => x.strides[d]), x.strides[a] + x.strides[b]]
     const before = x.shape
-    const vjp = (g: Tensor): Tensor => {
-      const own = contiguousStrides(before)
-      const from = length === 0 ? 0 : offset >= 0 ? offset * own[b] : -offset * own[a]
-      return asStridedScatter(zerosOf(g, before), g, shape, [...rest.map((d) => own[d]), own[a] + own[b]], from)
-    }
-    return applyView({ name: "diagonal", keep: [], vjp: ([g]) => [g && vjp(g)] }, x, {
+    const own = contiguousStrides(before)
+    const from = length === 0 ? 0 : offset >= 0 ? offset * own[b] : -offset * own[a]
+    const vjp = windowRule(before, { shape, strides: [...rest.map((d) => own[d]), own[a] + own[b]], offset: from })
+    return applyView({ name: "diagonal", keep: [], vjp }, x, {
       shape,
       strides,
       offset: x.offset + start,

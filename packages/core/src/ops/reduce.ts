@@ -76,7 +76,7 @@ function needElements(name: string, x: Tensor, dims: readonly number[]): void {
   }
 }
 
-// Made outside of the operation: closures of one function share what they capture, and the rule must not hold the operand.
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
 const sumRule = (shape: readonly number[], dims: readonly number[]): Rule => ([g]) => [
   g && reshape(g, keptShape(shape, dims)).expand(shape),
 ] // prettier-ignore
@@ -110,6 +110,21 @@ export const mean = op(
   },
 )
 
+const productRule =
+  (shape: readonly number[], dims: readonly number[]): Rule =>
+  ([g], s) => {
+    if (!g) return []
+    const gk = restore(g, shape, dims)
+    // The selections below hide from a second derivative what two zeros of one line do to each other.
+    if (mode.record) return [mul(gk, otherProducts(s.x, dims))]
+    const zero = eq(s.x, 0)
+    const whole = div(mul(gk, restore(s.out, shape, dims)), where(zero, 1, s.x))
+    // With exactly one zero, only that element moves the product: by the product of the others.
+    const others = prod(where(zero, 1, s.x), dims, { keepdim: true })
+    const single = eq(sum(zero, dims, { keepdim: true }), 1)
+    return [where(zero, where(single, mul(gk, others), 0), whole)]
+  }
+
 export const prod = op(
   { family: "reduce", name: "prod", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Product over `dim`; right gradients with zeros as well. An empty product is 1.", samples: [[t(2, 3)], [t(2, 3), 1], [t(2, 3), 0, { keepdim: true }], [t(0)]], differentiable: true }, // prettier-ignore
   (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
@@ -119,18 +134,7 @@ export const prod = op(
       {
         name: "prod",
         keep: ["x", "out"],
-        vjp: ([g], s) => {
-          if (!g) return []
-          const gk = restore(g, shape, dims)
-          // The selections below hide from a second derivative what two zeros of one line do to each other.
-          if (mode.record) return [mul(gk, otherProducts(s.x, dims))]
-          const zero = eq(s.x, 0)
-          const whole = div(mul(gk, restore(s.out, shape, dims)), where(zero, 1, s.x))
-          // With exactly one zero, only that element moves the product: by the product of the others.
-          const others = prod(where(zero, 1, s.x), dims, { keepdim: true })
-          const single = eq(sum(zero, dims, { keepdim: true }), 1)
-          return [where(zero, where(single, mul(gk, others), 0), whole)]
-        },
+        vjp: productRule(shape, dims),
       },
       [x],
       () => [finish(reduceKept("prod", x, dims, sumDType(x.dtype)), dims, options.keepdim)],
@@ -154,6 +158,15 @@ function otherProducts(x: Tensor, dims: readonly number[]): Tensor {
   return permute(others, order.map((_, d) => order.indexOf(d))) // prettier-ignore
 }
 
+// Ties share the gradient equally.
+const extremeRule =
+  (shape: readonly number[], dims: readonly number[]): Rule =>
+  ([g], s) => {
+    if (!g) return []
+    const best = eq(s.x, restore(s.out, shape, dims))
+    return [mul(best, div(restore(g, shape, dims), sum(best, dims, { keepdim: true })))]
+  }
+
 function extreme(name: "amax" | "amin", operator: "max" | "min") {
   return (x: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
     const dims = readDims(name, dim, x.ndim)
@@ -163,12 +176,7 @@ function extreme(name: "amax" | "amin", operator: "max" | "min") {
       {
         name,
         keep: ["x", "out"],
-        // Ties share the gradient equally.
-        vjp: ([g], s) => {
-          if (!g) return []
-          const best = eq(s.x, restore(s.out, shape, dims))
-          return [mul(best, div(restore(g, shape, dims), sum(best, dims, { keepdim: true })))]
-        },
+        vjp: extremeRule(shape, dims),
       },
       [x],
       () => [finish(reduceKept(operator, x, dims, x.dtype), dims, options.keepdim)],
@@ -309,6 +317,11 @@ export const std = op(
   },
 )
 
+const logsumexpRule =
+  (shape: readonly number[], dims: readonly number[]): Rule =>
+  ([g], s) =>
+    g ? [mul(restore(g, shape, dims), exp(sub(s.x, restore(s.out, shape, dims))))] : []
+
 export const logsumexp = op(
   { family: "reduce", name: "logsumexp", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "log of the sum of exp over `dim`, without overflow.", samples: [[t(2, 3), 1], [t(2, 3), [0, 1], { keepdim: true }], [t(2, 3)]], differentiable: true }, // prettier-ignore
   (given: Tensor, dim?: Dims, options: ReduceOptions = {}): Tensor => {
@@ -319,7 +332,7 @@ export const logsumexp = op(
       {
         name: "logsumexp",
         keep: ["x", "out"],
-        vjp: ([g], s) => (g ? [mul(restore(g, shape, dims), exp(sub(s.x, restore(s.out, shape, dims))))] : []),
+        vjp: logsumexpRule(shape, dims),
       },
       [x],
       () => {
@@ -334,6 +347,17 @@ export const logsumexp = op(
     return out
   },
 )
+
+const normRule =
+  (shape: readonly number[], dims: readonly number[], p: number): Rule =>
+  ([g], s) => {
+    if (!g) return []
+    const length = restore(s.out, shape, dims)
+    const still = eq(length, 0)
+    const scale = div(restore(g, shape, dims), where(still, 1, p === 2 ? length : pow(length, p - 1)))
+    const slope = p === 2 ? s.x : mul(sign(s.x), pow(where(eq(s.x, 0), 1, abs(s.x)), p - 1))
+    return [where(still, 0, mul(slope, scale))]
+  }
 
 export const norm = op(
   {
@@ -366,14 +390,7 @@ export const norm = op(
       {
         name: "norm",
         keep: ["x", "out"],
-        vjp: ([g], s) => {
-          if (!g) return []
-          const length = restore(s.out, shape, dims)
-          const still = eq(length, 0)
-          const scale = div(restore(g, shape, dims), where(still, 1, p === 2 ? length : pow(length, p - 1)))
-          const slope = p === 2 ? s.x : mul(sign(s.x), pow(where(eq(s.x, 0), 1, abs(s.x)), p - 1))
-          return [where(still, 0, mul(slope, scale))]
-        },
+        vjp: normRule(shape, dims, p),
       },
       [x],
       () => [p === 2 ? sum(square(x), dims, options).sqrt() : pow(sum(pow(abs(x), p), dims, options), 1 / p)],

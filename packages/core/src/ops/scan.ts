@@ -2,13 +2,13 @@
 import { type DType, isFloat, type ScanKernel, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
 import { copyOf } from "../place.js"
-import type { Rule } from "../graph.js"
+import { passOn, type Rule } from "../graph.js"
 import { op, readDim } from "../op.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
 import { div, logaddexp, mul, sub } from "./arithmetic.js"
 import { toDType } from "./conversion.js"
-import { scatterAdd } from "./gather.js"
+import { gatherRule } from "./gather.js"
 import { eq, logicalAnd, logicalXor, where } from "./logic.js"
 import { clone, zerosOf } from "./movement.js"
 import { cat } from "./shaping.js"
@@ -24,9 +24,14 @@ function runScan(kernel: ScanKernel, x: Tensor, dtype: DType): Tensor {
   return out
 }
 
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
+const runningRule =
+  (d: number, reverse: boolean): Rule =>
+  ([g]) => [g && runningSum(g, d, reverse)]
+
 /** The sum up to each position of dim `d`, or from it on. */
 function runningSum(x: Tensor, d: number, reverse: boolean): Tensor {
-  const vjp: Rule = ([g]) => [g && runningSum(g, d, !reverse)]
+  const vjp = runningRule(d, !reverse)
   const kernel: ScanKernel = { kind: "scan", op: "sum", dim: d, reverse }
   const [out] = apply({ name: "cumsum", keep: [], vjp }, [x], () => [runScan(kernel, x, totalDType(x.dtype))])
   return out
@@ -66,7 +71,7 @@ export const cumsum = op(
 
 /** A scan over the one element of a tensor without dims. */
 const whole = (name: string, x: Tensor, dtypeOf: (dtype: DType) => DType = (dtype) => dtype): Tensor => {
-  const [out] = apply({ name, keep: [], vjp: ([g]) => [g] }, [x], (device) => [copyOf(device, x, dtypeOf(x.dtype))])
+  const [out] = apply({ name, keep: [], vjp: passOn }, [x], (device) => [copyOf(device, x, dtypeOf(x.dtype))])
   return out
 }
 
@@ -86,8 +91,9 @@ export const cumprod = op(
   },
 )
 
-function runningProduct(x: Tensor, d: number): Tensor {
-  const vjp: Rule = ([g], s) => {
+const productRule =
+  (d: number): Rule =>
+  ([g], s) => {
     if (!g) return []
     // Before the first zero of a line: sum over j >= i of g[j] out[j] / x[i]. At the first zero: the same sum of
     // products in which it counts as 1. Behind it, every product has a zero that is not x[i] itself.
@@ -98,6 +104,9 @@ function runningProduct(x: Tensor, d: number): Tensor {
     const at = runningSum(mul(g, runningProduct(where(first, 1, s.x), d)), d, true)
     return [where(eq(zeros, 0), before, where(first, at, 0))]
   }
+
+function runningProduct(x: Tensor, d: number): Tensor {
+  const vjp = productRule(d)
   const [out] = apply({ name: "cumprod", keep: ["x", "out"], vjp }, [x], () => [
     runScan({ kind: "scan", op: "prod", dim: d }, x, totalDType(x.dtype)),
   ])
@@ -111,8 +120,7 @@ export type ValuesAndPositions = [Tensor, Tensor]
  * Records values that were picked from dim `d` of `x` at `positions`: the gradient goes back to where they came from.
  */
 export function pickedFrom(name: string, x: Tensor, d: number, values: Tensor, positions: Tensor): Tensor {
-  const { shape } = x
-  const vjp: Rule = ([g], s) => [g && scatterAdd(zerosOf(g, shape), d, s.y, g)]
+  const vjp = gatherRule(x.shape, d)
   const [out] = apply({ name, keep: ["y"], vjp }, [x, positions], () => [values])
   return out
 }

@@ -95,14 +95,19 @@ function forward(device: Device, x: Tensor, d: number, log: boolean): Tensor {
   return out
 }
 
-// d/dx of softmax: out (g - sum(g out)).
-function softmaxBackward(g: Tensor, out: Tensor, d: number): Tensor {
-  const vjp: Rule = ([gg], s) => {
+// Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
+const softmaxTwice =
+  (d: number): Rule =>
+  ([gg], s) => {
     if (!gg) return []
     const dot = (a: Tensor, b: Tensor): Tensor => sum(mul(a, b), d, { keepdim: true })
     const dOut = s.needs[1] ? sub(mul(gg, sub(s.x, dot(s.x, s.y))), mul(s.x, dot(gg, s.y))) : null
     return [s.needs[0] ? softmaxBackward(gg, s.y, d) : null, dOut]
   }
+
+// d/dx of softmax: out (g - sum(g out)).
+function softmaxBackward(g: Tensor, out: Tensor, d: number): Tensor {
+  const vjp = softmaxTwice(d)
   const [result] = apply({ name: "softmaxBackward", keep: ["x", "y"], vjp }, [g, out], (device) => {
     const written = output(device, g.shape, g.dtype)
     if (sizeOf(g.shape) === 0) return [written]
@@ -115,14 +120,18 @@ function softmaxBackward(g: Tensor, out: Tensor, d: number): Tensor {
   return result
 }
 
-// d/dx of logSoftmax: g - exp(out) sum(g).
-function logSoftmaxBackward(g: Tensor, out: Tensor, d: number): Tensor {
-  const vjp: Rule = ([gg], s) => {
+const logSoftmaxTwice =
+  (d: number): Rule =>
+  ([gg], s) => {
     if (!gg) return []
     const weighted = mul(gg, exp(s.y))
     const dG = s.needs[0] ? sub(gg, sum(weighted, d, { keepdim: true })) : null
     return [dG, s.needs[1] ? neg(mul(weighted, sum(s.x, d, { keepdim: true }))) : null]
   }
+
+// d/dx of logSoftmax: g - exp(out) sum(g).
+function logSoftmaxBackward(g: Tensor, out: Tensor, d: number): Tensor {
+  const vjp = logSoftmaxTwice(d)
   const [result] = apply({ name: "logSoftmaxBackward", keep: ["x", "y"], vjp }, [g, out], (device) => {
     const written = output(device, g.shape, g.dtype)
     if (sizeOf(g.shape) === 0) return [written]
@@ -145,7 +154,6 @@ function needFloat(name: string, dtype: DType): void {
   throw new DTypeError(`${name}: needs a float tensor, got ${dtype}; convert it with .to("float32")`)
 }
 
-// Made outside of the operation: closures of one function share what they capture, and the rule must not hold the operand.
 const backRule =
   (back: typeof softmaxBackward, d: number): Rule =>
   ([g], s) => [g && back(g, s.out, d)]

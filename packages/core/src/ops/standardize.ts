@@ -85,17 +85,15 @@ function backward(g: Tensor, out: Tensor, scale: Tensor, dims: readonly number[]
 
 // d/dx of (x - mean) * scale: scale (g - mean(g) - out mean(g out)); of the scale itself: -scale^2 out / count.
 // Made outside of the operation, so that the rule holds the results and not the operand.
-function ruleOf(dims: readonly number[], count: number): { rule: Rule; hold: (scale: Tensor) => void } {
-  let scale: Tensor | null = null
+function ruleOf(dims: readonly number[], count: number): Rule {
   const over = (x: Tensor): Tensor => meanOf(x, dims, { keepdim: true })
-  const rule: Rule = ([g, gScale], s) => {
-    const held = scale as Tensor
-    if (g && !gScale && !mode.record && g.dtype === s.out.dtype) return [backward(g, s.out, held, dims)]
-    const own = g && mul(sub(sub(g, over(g)), mul(s.out, over(mul(g, s.out)))), held)
-    const other = gScale && neg(mul(mul(s.out, mul(held, held)), mul(gScale, 1 / count)))
+  return ([g, gScale], s) => {
+    const scale = s.more(0)
+    if (g && !gScale && !mode.record && g.dtype === s.out.dtype) return [backward(g, s.out, scale, dims)]
+    const own = g && mul(sub(sub(g, over(g)), mul(s.out, over(mul(g, s.out)))), scale)
+    const other = gScale && neg(mul(mul(s.out, mul(scale, scale)), mul(gScale, 1 / count)))
     return [own && other ? add(own, other) : (own ?? other)]
   }
-  return { rule, hold: (found) => void (scale = found) }
 }
 
 /** As {@link standardize}, with the means and variances that running statistics are made of. */
@@ -104,21 +102,21 @@ export function standardized(x: Tensor, dim: number | readonly number[] | undefi
     throw new DTypeError(`standardize: needs a float tensor, got ${x.dtype}; convert it with .to("float32")`)
   }
   const dims = readDims("standardize", dim, x.ndim)
-  const { rule, hold } = ruleOf(dims, sizeOf(dims.map((d) => x.shape[d])))
+  const vjp = ruleOf(dims, sizeOf(dims.map((d) => x.shape[d])))
   const moments: Tensor[] = []
-  const [values, scale] = apply({ name: "standardize", keep: ["out"], vjp: rule }, [x], (device) => {
+  const forward = (device: Device): Tensor[] => {
     const form = formsOf(x.dtype)
     const mean = reducedMean(device, form.value, [x], dims)
     const variance = reducedMean(device, form.squared, [x, mean], dims)
-    moments.push(mean, variance)
     const root = output(device, variance.shape, variance.dtype)
+    moments.push(mean, variance, root)
     const out = output(device, x.shape, x.dtype)
     if (sizeOf(root.shape) > 0) execute(form.scale, [variance], [root], [eps])
     if (sizeOf(x.shape) > 0) execute(form.finish, [x, stretched(mean, x.shape), stretched(root, x.shape)], [out])
     return [out, root]
-  })
-  if (values.requiresGrad) hold(scale)
-  else scale.dispose()
+  }
+  const [values, scale] = apply({ name: "standardize", keep: ["out"], vjp }, [x], forward, () => [moments[2]])
+  if (!values.requiresGrad) scale.dispose()
   return { values, mean: moments[0], variance: moments[1] }
 }
 
