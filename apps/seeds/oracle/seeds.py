@@ -7,6 +7,7 @@ Beside every loss stands its spread: how far (relatively, at most) PyTorch's own
 input is moved by about one unit in the last place before training. Two correct implementations differ by at least that
 much, so tolerances are multiples of it.
 """
+import copy
 import json
 import math
 import os
@@ -238,9 +239,10 @@ def open_gates(layer, time):
 
 
 def gradient_norms(model, x, y):
-    """Norms of the gradient of the loss for the state after each step; for LSTM, its memory c."""
+    """Norms of the gradient of the loss for the state after each step; for LSTM, its memory c. In float64."""
+    model, x, y = copy.deepcopy(model).double(), x.double(), y.double()
     layer, states = model.rnn, []
-    h = c = torch.zeros(len(x), layer.hidden_size)
+    h = c = torch.zeros(len(x), layer.hidden_size, dtype=torch.double)
     for t in range(x.shape[1]):
         if isinstance(layer, nn.LSTM):  # written out, for the layer does not show c on its way to h
             drive = x[:, t] @ layer.weight_ih_l0.T + layer.bias_ih_l0 + h @ layer.weight_hh_l0.T + layer.bias_hh_l0

@@ -93,6 +93,17 @@ test("002: two epochs of every training, as PyTorch's", async () => {
   for (const count of [41, 152, 162, 10401, 141]) expect(out).toContain(`${count} parameters`)
 })
 
+test("gates: gradients and the first epoch as PyTorch's, with plots; too short for the claim", async () => {
+  const { code, out } = await onReference("gates", "--epochs", "1")
+  expect(code).toBe(0)
+  expect(out).toContain("4 of 4 results are as they must be")
+  for (const count of [321, 1233, 929]) expect(out).toContain(`${count} parameters`)
+  expect(out).toMatch(/RNN forgets.*shown/)
+  for (const file of ["gates.svg", "gates-gradient.svg"]) {
+    expect(await readFile(join(folder, file), "utf8")).toMatch(/>GRU</)
+  }
+})
+
 test("003: losses to four digits, gradients exact", async () => {
   const { code, out } = await onReference("003")
   expect(code).toBe(0)

@@ -1,5 +1,5 @@
 // The element types, their sizes, host arrays and promotion rules. Nothing here touches a device.
-import { DTypeError } from "./errors.js"
+import { DTypeError, OutOfMemoryError } from "./errors.js"
 
 /** Every element type that a tensor can have. A device says in its capabilities which of them it has. */
 export type DType = "float32" | "float64" | "float16" | "bfloat16" | "int32" | "int64" | "uint8" | "bool"
@@ -56,7 +56,7 @@ export function hostView(dtype: DType, buffer: ArrayBufferLike, byteOffset = 0, 
 }
 
 /**
- * A zero-filled host array of `length` elements.
+ * A zero-filled host array of `length` elements. Throws an OutOfMemoryError where the engine cannot hold them.
  *
  * @example
  * ```ts
@@ -64,7 +64,16 @@ export function hostView(dtype: DType, buffer: ArrayBufferLike, byteOffset = 0, 
  * ```
  */
 export function hostArray(dtype: DType, length: number): HostArray {
-  return hostView(dtype, new ArrayBuffer(length * table[dtype].bytes))
+  const bytes = length * table[dtype].bytes
+  let buffer: ArrayBuffer
+  try {
+    buffer = new ArrayBuffer(bytes)
+  } catch {
+    throw new OutOfMemoryError(
+      `host: out of memory: ${length} elements of ${dtype} take ${bytes} bytes, more than the JavaScript engine can allocate; make fewer at once`,
+    )
+  }
+  return hostView(dtype, buffer)
 }
 
 /**

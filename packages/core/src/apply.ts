@@ -206,7 +206,8 @@ function rebase(self: Tensor, node: Node, selfIndex: number): void {
   root.node = self.base ? viewRules.rebase(self, node, selfIndex) : node
   root.outputIndex = 0
   root.rewrites++
-  root.followHistory()
+  // As in PyTorch, a base that was changed through a window goes on with what it was before.
+  if (root === self) self.followHistory()
 }
 
 /** Checks that a result of `dtype` can be stored into `self` in place: only within or up the categories. */

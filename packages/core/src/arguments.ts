@@ -18,6 +18,7 @@ const isTensor = (x: unknown): boolean => x instanceof Tensor
 const kinds = {
   any: { words: "anything", fits: () => true },
   array: { words: "an array", fits: Array.isArray },
+  bytes: { words: "a Uint8Array", fits: (x) => x instanceof Uint8Array },
   device: { words: 'a Device (open one with await device("…"))', fits: (x) => x instanceof Device },
   dim: { words: "a dim (an integer)", fits: isNumber },
   dims: { words: "a dim, an array of dims, or null for all", fits: (x) => isNumber(x) || x === null || isList(x) },
@@ -93,7 +94,8 @@ function fitting(name: string, parameter: string, text: string): (x: unknown) =>
   }
 }
 
-function optionsReader(name: string, takes: TakesOptions): (x: unknown) => void {
+/** Makes the reader of options alone; see {@link argumentReader}. */
+export function optionsReader(name: string, takes: TakesOptions): (x: unknown) => void {
   const readers = new Map(Object.entries(takes).map(([key, kind]) => [key, fitting(name, key, `${kind}?`)]))
   return (x) => {
     if (x === undefined) return

@@ -1,6 +1,7 @@
 // Walking the graph backwards: which nodes to visit, in which order, where gradients add up. Knows no operation by name.
-import { DeviceError, GradientError, isFloat, shapeText, ShapeError } from "@rondo/backend"
-import { AccumulateNode, type Edge, edgeOf, type Meta, mode, type Node } from "./graph.js"
+import { DeviceError, DTypeError, GradientError, isFloat, shapeText, ShapeError, ValueError } from "@rondo/backend"
+import { AccumulateNode, type Edge, edgeOf, type InputGrad, type Meta, mode, type Node } from "./graph.js"
+import { argumentReader, describe } from "./arguments.js"
 import { onesLike } from "./creation.js"
 import { itemSync } from "./host.js"
 import { add } from "./ops/arithmetic.js"
@@ -8,8 +9,9 @@ import { toDType } from "./ops/conversion.js"
 import { isnan } from "./ops/logic.js"
 import { reshape } from "./ops/movement.js"
 import { any, sum } from "./ops/reduce.js"
+import { RowGradient } from "./rowgradient.js"
 import { keep, scope } from "./scope.js"
-import type { Tensor } from "./tensor.js"
+import { Tensor } from "./tensor.js"
 
 /** How to go backwards. */
 export interface BackwardOptions {
@@ -20,6 +22,14 @@ export interface BackwardOptions {
   /** Record backward itself, for second derivatives. */
   readonly createGraph?: boolean
 }
+
+const passing = { retainGraph: "flag", createGraph: "flag" } as const
+const readBackward = argumentReader("backward", { root: "tensor", options: { gradient: "tensor|null", ...passing } })
+const readGrad = argumentReader("grad", {
+  outputs: "tensor|tensors",
+  inputs: "tensor|tensors",
+  options: { gradOutputs: "any", allowUnused: "flag", ...passing },
+})
 
 /**
  * Adds d root / d leaf to `grad` of every leaf that requires gradients.
@@ -33,7 +43,7 @@ export interface BackwardOptions {
  * ```
  */
 export function backward(root: Tensor, options: BackwardOptions = {}): void {
-  root.check("backward")
+  readBackward([root, options])
   const edge = rootEdge("backward", root)
   walk([edge], [rootGradient("backward", root, options.gradient)], options, null)
 }
@@ -64,6 +74,7 @@ export function grad(
   inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},
 ): (Tensor | null)[] {
+  readGrad([outputs, inputs, options])
   const roots = listOf(outputs)
   const targets = listOf(inputs)
   const given =
@@ -96,8 +107,8 @@ function rootEdge(name: string, root: Tensor): Edge {
   )
 }
 
-function rootGradient(name: string, root: Tensor, gradient: Tensor | undefined): Tensor {
-  if (!gradient) {
+function rootGradient(name: string, root: Tensor, gradient: Tensor | null | undefined): Tensor {
+  if (gradient === null || gradient === undefined) {
     if (root.shape.some((size) => size !== 1)) {
       throw new GradientError(
         `${name}: a gradient can be left out only for one element, got shape ${shapeText(root.shape)}; reduce it, or pass its gradient`,
@@ -105,6 +116,13 @@ function rootGradient(name: string, root: Tensor, gradient: Tensor | undefined):
     }
     return onesLike(root)
   }
+  if (!(gradient instanceof Tensor))
+    throw new ValueError(`${name}: a gradient must be a tensor: got ${describe(gradient)}`)
+  gradient.check(name)
+  if (gradient.device !== root.device)
+    throw new DeviceError(`${name}: the gradient is on ${gradient.device.name}, the tensor on ${root.device.name}`)
+  if (!isFloat(gradient.dtype))
+    throw new DTypeError(`${name}: a gradient must be of a float dtype: got ${gradient.dtype}`)
   if (gradient.shape.length !== root.ndim || gradient.shape.some((size, d) => size !== root.shape[d])) {
     throw new ShapeError(`${name}: gradient is ${shapeText(gradient.shape)}, the tensor ${shapeText(root.shape)}`)
   }
@@ -242,7 +260,11 @@ function visit(state: Walk, node: Node): void {
   node.edges.forEach((edge, i) => {
     const g = results[i]
     if (!edge || !g || (state.wanted && !state.wanted.has(edge.node))) return
-    const fitted = fit(g, node.inputs[i] as Meta)
+    if (g instanceof RowGradient && takesRows(state, edge.node)) {
+      if (node.stack) checkNaN(node, g.values)
+      return accumulateRows(edge.node.leaf, g)
+    }
+    const fitted = fit(g instanceof RowGradient ? g.toDense() : g, node.inputs[i] as Meta)
     if (node.stack) checkNaN(node, fitted)
     receive(state, edge, fitted, isFresh(fitted, grads, results, saved))
   })
@@ -250,6 +272,10 @@ function visit(state: Walk, node: Node): void {
   // A hook may have kept what it was shown.
   if (!mode.record && !node.hooks && !node.retained) recycle(slots, results, saved, state.captured.get(node))
 }
+
+/** True for a leaf that just stores its gradient: rows stay rows only where nobody looks at them or records them. */
+const takesRows = (state: Walk, node: Node): node is AccumulateNode =>
+  node instanceof AccumulateNode && !node.hooks && !state.wanted && !mode.record
 
 /** Frees gradients that only the engine held, now that they were passed on. */
 function recycle(
@@ -282,12 +308,42 @@ function runHooks(node: Node, grads: (Tensor | null)[]): void {
   if (!node.hooks) return
   grads.forEach((g, i) => {
     if (!g) return
-    for (const hook of node.hooks?.get(i) ?? []) grads[i] = hook(grads[i] as Tensor) ?? grads[i]
+    for (const hook of node.hooks?.get(i) ?? []) {
+      const replaced = hook(grads[i] as Tensor)
+      if (replaced) grads[i] = checkReplaced(replaced, grads[i] as Tensor)
+    }
   })
+}
+
+/** What a hook gave must be able to stand for what it got. */
+function checkReplaced(replaced: unknown, g: Tensor): Tensor {
+  if (!(replaced instanceof Tensor))
+    throw new ValueError(`registerHook: a hook must return a tensor or nothing: got ${describe(replaced)}`)
+  replaced.check("registerHook")
+  if (replaced.device !== g.device || replaced.ndim !== g.ndim || replaced.shape.some((n, d) => n !== g.shape[d])) {
+    throw new ShapeError(
+      `registerHook: a hook's gradient must be as the one it got: got ${describe(replaced)} on ${replaced.device.name}, expected ${describe(g)} on ${g.device.name}`,
+    )
+  }
+  return replaced
+}
+
+function accumulateRows(leaf: Tensor, rows: RowGradient): void {
+  if (leaf.disposed || !leaf.requiresGrad) return
+  if (leaf.grad !== null) rows.addTo(leaf.grad)
+  else leaf.rowGradient = leaf.rowGradient?.concat(rows) ?? rows
 }
 
 function accumulate(leaf: Tensor, g: Tensor, owned: boolean): void {
   if (leaf.disposed || !leaf.requiresGrad) return
+  store(leaf, g, owned)
+  // Rows that came before join the whole gradient: there is one of the two, as in PyTorch.
+  const rows = leaf.rowGradient
+  leaf.rowGradient = null
+  if (rows) store(leaf, rows.toDense(), true)
+}
+
+function store(leaf: Tensor, g: Tensor, owned: boolean): void {
   if (leaf.grad === null) leaf.grad = keep(owned || mode.record ? g : g.clone())
   else if (mode.record) leaf.grad = keep(add(leaf.grad, g))
   else {

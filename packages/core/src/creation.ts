@@ -1,7 +1,6 @@
 // Making tensors: from host data, filled, counted, and in the likeness of others.
 import {
   byteSize,
-  checkDType,
   type DType,
   DTypeError,
   hostArray,
@@ -14,6 +13,7 @@ import {
   ValueError,
 } from "@rondo/backend"
 import { execute } from "./apply.js"
+import { argumentReader, describe, optionsReader, type TakesOptions } from "./arguments.js"
 import { defaultDType } from "./defaults.js"
 import { checkDeviceDType, currentDevice, Device } from "./device.js"
 import { encode, type Nested, upload } from "./host.js"
@@ -38,7 +38,18 @@ function split(name: string, args: SizesAndOptions): { shape: number[]; options:
   const shape = readSizes(name, (hasOptions ? args.slice(0, -1) : args.filter((x) => x !== undefined)) as Sizes)
   if (shape.some((size) => size < 0))
     throw new ShapeError(`${name}: sizes must not be negative, got ${shapeText(shape)}`)
-  return { shape, options: hasOptions ? (last as TensorOptions) : {} }
+  const options = hasOptions ? (last as TensorOptions) : {}
+  return { shape, options: checked(name, options) }
+}
+
+const takesOptions: TakesOptions = { dtype: "dtype", device: "device", requiresGrad: "flag" }
+const readers = new Map<string, (x: unknown) => void>()
+
+function checked(name: string, options: TensorOptions): TensorOptions {
+  let read = readers.get(name)
+  if (!read) readers.set(name, (read = optionsReader(name, takesOptions)))
+  read(options)
+  return options
 }
 
 function finish(x: Tensor, options: TensorOptions): Tensor {
@@ -50,6 +61,18 @@ function checkDevice(name: string, device: unknown): Device {
   if (device instanceof Device) return device
   throw new ValueError(`${name}: device must be a Device, got ${typeof device}; open one with await device("…")`)
 }
+
+const readFull = argumentReader("full", { shape: "list", value: "number|flag", options: takesOptions })
+const span = { start: "number", end: "number", steps: "number" } as const
+const readLinspace = argumentReader("linspace", { ...span, options: takesOptions })
+const readLogspace = argumentReader("logspace", { ...span, base: "number?", options: takesOptions })
+const readEye = argumentReader("eye", { n: "number", m: "number", options: takesOptions })
+const readFromBytes = argumentReader("fromBytes", {
+  bytes: "bytes",
+  shape: "list",
+  dtype: "dtype",
+  options: takesOptions,
+})
 
 const typedDTypes = new Map<unknown, DType>([
   [Float32Array, "float32"],
@@ -76,8 +99,7 @@ export type TensorData = Nested | readonly TensorData[] | ArrayBufferView
  */
 export function tensor(values: TensorData, options: TensorOptions = {}): Tensor {
   if (values instanceof Tensor) throw new ValueError("tensor: got a tensor; copy it with clone().detach()")
-  const device = checkDevice("tensor", options.device)
-  if (options.dtype !== undefined) checkDType("tensor", options.dtype)
+  const device = checkDevice("tensor", checked("tensor", options).device)
   if (ArrayBuffer.isView(values)) return finish(fromTyped(values, options, device), options)
   const shape = shapeOf(values)
   const flat: (number | boolean | bigint)[] = []
@@ -182,16 +204,16 @@ export function empty(...args: SizesAndOptions): Tensor {
  * ```
  */
 export function full(shape: readonly number[], value: number | boolean, options: TensorOptions = {}): Tensor {
+  readFull([shape, value, options])
   const sizes = split("full", [shape]).shape
   const dtype = options.dtype ?? (typeof value === "boolean" ? "bool" : defaultDType())
   return filled("full", sizes, Number(value), dtype, options)
 }
 
-const like = (x: Tensor, options: TensorOptions): TensorOptions & { readonly dtype: DType } => ({
-  dtype: x.dtype,
-  device: x.device,
-  ...options,
-})
+function like(name: string, x: Tensor, options: TensorOptions): [readonly number[], TensorOptions] {
+  if (!(x instanceof Tensor)) throw new ValueError(`${name}: needs a tensor, got ${describe(x)}`)
+  return [x.shape, { dtype: x.dtype, device: x.device, ...checked(name, options) }]
+}
 /**
  * Zeros with the shape, dtype and device of `x`.
  *
@@ -200,14 +222,16 @@ const like = (x: Tensor, options: TensorOptions): TensorOptions & { readonly dty
  * const y = zerosLike(ones(2, 3, { dtype: "int32" })) // [2, 3], int32
  * ```
  */
-export const zerosLike = (x: Tensor, options: TensorOptions = {}): Tensor => zeros(x.shape, like(x, options))
+export const zerosLike = (x: Tensor, options: TensorOptions = {}): Tensor => zeros(...like("zerosLike", x, options))
 /** Ones with the shape, dtype and device of `x`. */
-export const onesLike = (x: Tensor, options: TensorOptions = {}): Tensor => ones(x.shape, like(x, options))
+export const onesLike = (x: Tensor, options: TensorOptions = {}): Tensor => ones(...like("onesLike", x, options))
 /** Uninitialised, with the shape, dtype and device of `x`. */
-export const emptyLike = (x: Tensor, options: TensorOptions = {}): Tensor => empty(x.shape, like(x, options))
+export const emptyLike = (x: Tensor, options: TensorOptions = {}): Tensor => empty(...like("emptyLike", x, options))
 /** Filled with `value`, with the shape, dtype and device of `x`. */
-export const fullLike = (x: Tensor, value: number, options: TensorOptions = {}): Tensor =>
-  full(x.shape, value, like(x, options))
+export const fullLike = (x: Tensor, value: number, options: TensorOptions = {}): Tensor => {
+  const [shape, own] = like("fullLike", x, options)
+  return full(shape, value, own)
+}
 
 /**
  * `start`, `start + step`, … below `end`. Whole numbers give int32 (PyTorch: int64), others the default float dtype.
@@ -220,15 +244,18 @@ export const fullLike = (x: Tensor, value: number, options: TensorOptions = {}):
  */
 export function arange(...args: readonly number[] | readonly [...number[], TensorOptions]): Tensor {
   const last = args[args.length - 1]
-  const options = (typeof last === "object" ? last : {}) as TensorOptions
-  const numbers = (args as readonly unknown[]).filter((x): x is number => typeof x === "number")
+  const options = checked("arange", (typeof last === "object" ? last : {}) as TensorOptions)
+  const numbers = (typeof last === "object" ? args.slice(0, -1) : args) as readonly number[]
+  if (numbers.length < 1 || numbers.length > 3 || numbers.some((x) => typeof x !== "number"))
+    throw new ValueError(`arange: takes an end, or start, end and step, as numbers: got ${describe(numbers)}`)
   const [start, end, step] = numbers.length === 1 ? [0, numbers[0], 1] : [numbers[0], numbers[1], numbers[2] ?? 1]
   const count = Math.ceil((end - start) / step)
   if (!Number.isFinite(count) || step === 0)
     throw new ValueError(`arange: needs finite numbers and a step: got ${numbers.join(", ")}`)
   if (count < 0) throw new ValueError(`arange: step ${step} does not lead from ${start} to ${end}`)
   const dtype = options.dtype ?? (numbers.every(Number.isInteger) ? "int32" : defaultDType())
-  const values = Float64Array.from({ length: count }, (_, i) => start + i * step)
+  const values = hostArray("float64", count)
+  for (let i = 0; i < count; i++) values[i] = start + i * step
   return finish(upload(checkDevice("arange", options.device), encode(values, dtype), [count], dtype), options)
 }
 
@@ -241,6 +268,7 @@ export function arange(...args: readonly number[] | readonly [...number[], Tenso
  * ```
  */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  readLinspace([start, end, steps, options])
   if (!Number.isInteger(steps) || steps < 0)
     throw new ValueError(`linspace: steps must be a whole number, got ${steps}`)
   const dtype = options.dtype ?? defaultDType()
@@ -249,7 +277,8 @@ export function linspace(start: number, end: number, steps: number, options: Ten
   const step = steps > 1 ? round((end - start) / (steps - 1)) : 0
   const at = (i: number) =>
     i < steps / 2 ? round(start + round(step * i)) : round(end - round(step * (steps - 1 - i)))
-  const values = Float64Array.from({ length: steps }, (_, i) => (steps === 1 ? start : at(i)))
+  const values = hostArray("float64", steps)
+  for (let i = 0; i < steps; i++) values[i] = steps === 1 ? start : at(i)
   return finish(upload(checkDevice("linspace", options.device), encode(values, dtype), [steps], dtype), options)
 }
 
@@ -262,6 +291,7 @@ export function linspace(start: number, end: number, steps: number, options: Ten
  * ```
  */
 export function logspace(start: number, end: number, steps: number, base = 10, options: TensorOptions = {}): Tensor {
+  readLogspace([start, end, steps, base, options])
   const exponents = linspace(start, end, steps, {
     ...options,
     dtype: "float64",
@@ -288,6 +318,7 @@ export function logspace(start: number, end: number, steps: number, base = 10, o
 export function eye(n: number, ...rest: readonly [number?, TensorOptions?] | readonly [TensorOptions?]): Tensor {
   const m = typeof rest[0] === "number" ? rest[0] : n
   const options = (rest.find((x) => typeof x === "object") ?? {}) as TensorOptions
+  readEye([n, m, options])
   const { shape } = split("eye", [n, m])
   const dtype = options.dtype ?? defaultDType()
   const one = encode([1], dtype)[0]
@@ -311,6 +342,7 @@ export function fromBytes(
   dtype: DType,
   options: TensorOptions = {},
 ): Tensor {
+  readFromBytes([bytes, shape, dtype, options])
   if (bytes.byteLength !== sizeOf(shape) * byteSize(dtype)) {
     throw new ShapeError(`fromBytes: ${bytes.byteLength} bytes do not fill ${shapeText(shape)} of ${dtype}`)
   }

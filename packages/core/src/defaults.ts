@@ -1,5 +1,5 @@
 // Process-wide defaults that PyTorch has as well: the default float dtype.
-import { type DType, isFloat, DTypeError } from "@rondo/backend"
+import { checkDType, type DType, isFloat, DTypeError } from "@rondo/backend"
 
 let floating: DType = "float32"
 
@@ -17,6 +17,7 @@ export const defaultDType = (): DType => floating
  * ```
  */
 export function setDefaultDType(dtype: DType): void {
+  checkDType("setDefaultDType", dtype)
   if (!isFloat(dtype)) throw new DTypeError(`setDefaultDType: needs a float dtype, got ${dtype}`)
   floating = dtype
 }

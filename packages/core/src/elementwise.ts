@@ -215,6 +215,7 @@ function runInPlace(definition: Definition, args: readonly unknown[]): Tensor {
   const { operands, params } = readArguments(definition, args)
   const self = operands[0] as Tensor
   const name = `${row.name}_`
+  if (!isTensor(self)) throw new ValueError(`${name}: only a tensor can be changed in place: got ${describe(self)}`)
   commonDevice(name, operands as Operand[])
   const { kernel, dtype } = compile(definition, operands, params, self.dtype)
   checkStorable(name, dtype, self)

@@ -1,6 +1,17 @@
 // Several element-wise steps as one kernel that changes tensors in place: optimiser updates, copies into parameters.
 // Nothing is recorded for backward: it is not for the forward pass.
-import { computeDType, type DType, e, type Expr, type MapKernel, shapeText, ShapeError, sizeOf } from "@rondo/backend"
+import {
+  computeDType,
+  type DType,
+  e,
+  type Expr,
+  type MapKernel,
+  shapeText,
+  ShapeError,
+  sizeOf,
+  ValueError,
+} from "@rondo/backend"
+import { argumentReader } from "./arguments.js"
 import { checkInPlace, commonDevice, execute } from "./apply.js"
 import { separate, stretched } from "./place.js"
 import type { Tensor } from "./tensor.js"
@@ -36,6 +47,14 @@ function kernelOf(
   return kernel
 }
 
+const readFused = argumentReader("mapInto", {
+  name: "text",
+  outputs: "tensors",
+  inputs: "tensors",
+  exprs: "function",
+  scalars: "list",
+})
+
 /**
  * Overwrites `outputs` with what `exprs` computes from `inputs` and `scalars`, in one kernel. Outputs that are read must be
  * inputs as well. Inputs broadcast to the outputs, which have one shape. Arithmetic is done in the dtype of the first
@@ -61,6 +80,8 @@ export function mapInto(
   exprs: FusedExprs,
   scalars: readonly number[] = [],
 ): void {
+  readFused([name, outputs, inputs, exprs, scalars])
+  if (outputs.length === 0) throw new ValueError(`${name}: needs at least one tensor to change`)
   commonDevice(name, [...outputs, ...inputs])
   const [{ shape }] = outputs
   for (const x of outputs) {

@@ -1,5 +1,6 @@
 // Gradients against finite differences: the public check that also holds every operation of this package.
 import { GradientError, isFloat, shapeText, sizeOf, ValueError } from "@rondo/backend"
+import { argumentReader } from "./arguments.js"
 import { grad } from "./autograd.js"
 import { upload } from "./host.js"
 import { mul } from "./ops/arithmetic.js"
@@ -16,6 +17,10 @@ export interface GradcheckOptions {
   /** Return false instead of throwing. */
   readonly raise?: boolean
 }
+
+const tolerances = { eps: "number", atol: "number", rtol: "number", raise: "flag" } as const
+const readGradcheck = argumentReader("gradcheck", { f: "function", inputs: "array", options: tolerances })
+const readGradgradcheck = argumentReader("gradgradcheck", { f: "function", inputs: "array", options: tolerances })
 
 /** A function of tensors, or of whatever else lies among the inputs. */
 export type Checked = (...inputs: never[]) => Tensor | readonly Tensor[]
@@ -36,6 +41,7 @@ export async function gradcheck(
   inputs: readonly unknown[],
   options: GradcheckOptions = {},
 ): Promise<boolean> {
+  readGradcheck([f, inputs, options])
   const moved = inputs.flatMap((x, i) => (x instanceof Tensor && x.requiresGrad ? [i] : []))
   if (moved.length === 0) throw new ValueError("gradcheck: no input requires gradients")
   const outputs = outputsOf(f, inputs)
@@ -69,6 +75,7 @@ export async function gradgradcheck(
   inputs: readonly unknown[],
   options: GradcheckOptions = {},
 ): Promise<boolean> {
+  readGradgradcheck([f, inputs, options])
   const moved = inputs.flatMap((x, i) => (x instanceof Tensor && x.requiresGrad ? [i] : []))
   const seeds = outputsOf(f, inputs).map((y, o) => fixedWeights(y, o))
   const first = (...args: Tensor[]): Tensor[] => {

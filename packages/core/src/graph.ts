@@ -2,6 +2,7 @@
 // Walking the graph is autograd.ts's work; which operations exist is not known here.
 import { type DType, GradientError, isFloat, shapeText, ValueError } from "@rondo/backend"
 import type { Device } from "./device.js"
+import type { RowGradient } from "./rowgradient.js"
 import type { Tensor } from "./tensor.js"
 
 /** Receives the complete gradient of a tensor; a returned tensor replaces it. */
@@ -28,8 +29,11 @@ export interface Edge {
   readonly index: number
 }
 
-/** Gradients of the outputs in (null where nothing arrived), gradients of the inputs out (null for none). */
-export type Rule = (grads: readonly (Tensor | null)[], saved: Saved) => (Tensor | null | undefined)[]
+/** Gradient of an input: where few rows of it matter, these alone; null for none. */
+export type InputGrad = Tensor | RowGradient | null | undefined
+
+/** Gradients of the outputs in (null where nothing arrived), gradients of the inputs out. */
+export type Rule = (grads: readonly (Tensor | null)[], saved: Saved) => InputGrad[]
 
 /** The rule of operations whose gradient passes as it is: what broadcasting or a dtype did to it, the engine undoes. */
 export const passOn: Rule = ([g]) => [g]
@@ -74,7 +78,7 @@ export class Node {
   }
 
   /** Applies the rule. Throws a GradientError if what it needs was freed by an earlier backward. */
-  apply(grads: readonly (Tensor | null)[]): (Tensor | null | undefined)[] {
+  apply(grads: readonly (Tensor | null)[]): InputGrad[] {
     if (!this.saved) {
       throw new GradientError(
         `backward: ${this.name} was already passed and its saved tensors are freed; call backward({ retainGraph: true }) the first time`,
@@ -100,6 +104,8 @@ export class Node {
 /** The end of every path: a leaf that collects its gradient. The engine stores it; the rule is never called. */
 export class AccumulateNode extends Node {
   readonly leaf: Tensor
+  /** What the leaf shows as its `rowGradient`: here, since hardly any tensor has one. */
+  rows: RowGradient | null = null
   constructor(leaf: Tensor) {
     super("AccumulateGrad", [], [], [leaf], () => [], new Saved("AccumulateGrad", [], [], null))
     this.leaf = leaf
@@ -131,8 +137,9 @@ export class Saved {
     this.shapes = shapes
     this.params = params
   }
+  /** Numbers count as PyTorch's do, which are tensors there: x.mul(2) cannot be passed twice, x.add(2) can. */
   get holds(): boolean {
-    return this.values.some((value) => value !== null && typeof value !== "number")
+    return this.values.some((value) => value !== null)
   }
   /** All tensors that are kept. */
   get held(): readonly Tensor[] {
@@ -190,6 +197,7 @@ const versionOf = (value: Operand | null): number =>
 export const mode = { record: true, anomaly: false }
 
 function within<T>(name: string, key: keyof typeof mode, value: boolean, body: () => T): T {
+  if (typeof body !== "function") throw new ValueError(`${name}: needs a function to run, got ${typeof body}`)
   const before = mode[key]
   mode[key] = value
   let result: T

@@ -1,10 +1,12 @@
 // Between the host and a device: uploading host arrays, and reading values back, awaited or (where the device can) at once.
 import {
   byteSize,
+  checkDType,
   DeviceError,
   type DType,
   fromBfloat16,
   fromFloat16,
+  hostArray,
   type HostArray,
   hostView,
   ShapeError,
@@ -12,8 +14,9 @@ import {
   sizeOf,
   toBfloat16,
   toFloat16,
+  ValueError,
 } from "@rondo/backend"
-import { checkDeviceDType, type Device } from "./device.js"
+import { checkDeviceDType, Device } from "./device.js"
 import { copyOf } from "./place.js"
 import { breathe } from "./lifetime.js"
 import { formatTensor, type PrintOptions } from "./print/index.js"
@@ -24,9 +27,14 @@ export type Nested = number | boolean | bigint | Nested[]
 
 /** Copies `data`, in row-major order and already of `dtype`, to `device`. */
 export function upload(device: Device, data: HostArray, shape: readonly number[], dtype: DType): Tensor {
-  checkDeviceDType("tensor", device, dtype)
+  if (!(device instanceof Device))
+    throw new ValueError("upload: device must be a Device; open one with await device(…)")
+  checkDType("upload", dtype)
+  checkDeviceDType("upload", device, dtype)
+  if (!ArrayBuffer.isView(data) || !Array.isArray(shape))
+    throw new ValueError("upload: needs a typed array, its shape as an array and its dtype")
   if (data.length !== sizeOf(shape))
-    throw new ShapeError(`tensor: ${data.length} elements do not fill ${shapeText(shape)}`)
+    throw new ShapeError(`upload: ${data.length} elements do not fill ${shapeText(shape)}`)
   const out = emptyTensor(device, shape, dtype)
   if (data.length > 0) device.backend.write(out.storage, data)
   return out
@@ -90,7 +98,7 @@ export function decode(values: HostArray, dtype: DType): ArrayLike<number> | Big
 /** Host numbers as elements of `dtype`. */
 export function encode(values: ArrayLike<number | bigint | boolean>, dtype: DType): HostArray {
   const n = values.length
-  const out = hostView(dtype, new ArrayBuffer(n * byteSize(dtype)))
+  const out = hostArray(dtype, n)
   for (let i = 0; i < n; i++) {
     const value = values[i]
     if (dtype === "int64") out[i] = typeof value === "bigint" ? value : (BigInt(Math.trunc(Number(value))) as never)

@@ -1,10 +1,12 @@
 // Gives Tensor its methods: every operation of the tables, reading, and going backwards. The one place that does so.
 // Device and `use` leave the package from here: no tensor exists without a device, so a bundler that takes only what a
 // program names cannot leave the methods behind.
-import type { Backend, DType, HostArray } from "@rondo/backend"
+import { type Backend, DeviceError, type DType, type HostArray } from "@rondo/backend"
+import { describe } from "./arguments.js"
 import { backward, type BackwardOptions } from "./autograd.js"
 import { Device as BareDevice, setDefault } from "./device.js"
 import * as host from "./host.js"
+import { readDim } from "./op.js"
 import { methodName, ops, toDType } from "./ops/index.js"
 import type { PrintOptions } from "./print/index.js"
 import * as sampling from "./sampling.js"
@@ -98,7 +100,8 @@ function install(): typeof Bare {
   for (const [name, f] of Object.entries(others)) define(name, f as unknown as Free)
   define("to", ((x: Bare, to: DType | BareDevice) =>
     to instanceof BareDevice ? host.toDevice(x, to) : toDType(x, to)) as Free)
-  define("size", ((x: Bare, dim?: number) => (dim === undefined ? x.shape : x.shape.at(dim))) as Free)
+  define("size", ((x: Bare, dim?: number) =>
+    dim === undefined ? x.shape : x.shape[readDim("size", dim, x.ndim)]) as Free)
   define("numel", (x) => sizeOf(x.shape))
   const conversions = { float: "float32", double: "float64", int: "int32", long: "int64", bool: "bool" } as const
   for (const [name, dtype] of Object.entries(conversions)) define(name, (x) => toDType(x, dtype))
@@ -128,5 +131,7 @@ export type Device = BareDevice
  * ```
  */
 export function use(device: BareDevice | Backend): BareDevice {
+  if (typeof device !== "object" || device === null || !("backend" in device || "run" in device))
+    throw new DeviceError(`use: needs a device or a backend, got ${describe(device)}`)
   return setDefault(device instanceof BareDevice ? device : new BareDevice(device))
 }

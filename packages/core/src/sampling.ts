@@ -11,7 +11,8 @@ import {
   ValueError,
 } from "@rondo/backend"
 import { checkInPlace } from "./apply.js"
-import type { TensorOptions } from "./creation.js"
+import { argumentReader, describe, optionsReader } from "./arguments.js"
+import { type TensorOptions, zeros } from "./creation.js"
 import { defaultDType } from "./defaults.js"
 import { currentDevice } from "./device.js"
 import { dataSync, decode, encode, upload } from "./host.js"
@@ -19,7 +20,7 @@ import { readSizes, type Sizes } from "./op.js"
 import { copy_ } from "./ops/fill.js"
 import * as draws from "./random/index.js"
 import { defaultGenerator, type Generator, type RealDType } from "./random/index.js"
-import type { Tensor } from "./tensor.js"
+import { Tensor } from "./tensor.js"
 
 /** Options of a random tensor. */
 export interface RandomOptions extends TensorOptions {
@@ -63,7 +64,38 @@ function split(name: string, args: SizesAndOptions): { shape: number[]; options:
   const shape = readSizes(name, (hasOptions ? args.slice(0, -1) : args.filter((x) => x !== undefined)) as Sizes)
   if (shape.some((size) => size < 0))
     throw new ShapeError(`${name}: sizes must not be negative, got ${shapeText(shape)}`)
-  return { shape, options: hasOptions ? (last as RandomOptions) : {} }
+  const options = hasOptions ? (last as RandomOptions) : {}
+  readOptions[name]?.(options)
+  return { shape, options }
+}
+
+const drawOptions = { dtype: "dtype", device: "device", requiresGrad: "flag", generator: "generator" } as const
+const drawn = { generator: "generator" } as const
+const readOptions: Readonly<Record<string, (x: unknown) => void>> = {
+  rand: optionsReader("rand", drawOptions),
+  randn: optionsReader("randn", drawOptions),
+}
+const inPlace = { x: "tensor" } as const
+const read = {
+  randint: argumentReader("randint", { low: "number", high: "number", shape: "list", options: drawOptions }),
+  randperm: argumentReader("randperm", { n: "number", options: drawOptions }),
+  normal: argumentReader("normal", { mean: "number", std: "number", shape: "list", options: drawOptions }),
+  bernoulli: argumentReader("bernoulli", { probabilities: "tensor", options: drawn }),
+  multinomial: argumentReader("multinomial", {
+    weights: "tensor",
+    samples: "number",
+    options: { replacement: "flag", ...drawn },
+  }),
+  uniform_: argumentReader("uniform_", { ...inPlace, from: "number", to: "number", ...drawn }),
+  normal_: argumentReader("normal_", { ...inPlace, mean: "number", std: "number", ...drawn }),
+  truncNormal_: argumentReader("truncNormal_", {
+    ...inPlace,
+    options: { mean: "number", std: "number", a: "number", b: "number" },
+    ...drawn,
+  }),
+  bernoulli_: argumentReader("bernoulli_", { ...inPlace, p: "number", ...drawn }),
+  exponential_: argumentReader("exponential_", { ...inPlace, lambda: "number", ...drawn }),
+  random_: argumentReader("random_", { ...inPlace, low: "number", high: "number", ...drawn }),
 }
 
 function realDType(name: string, dtype: DType | undefined): RealDType {
@@ -116,6 +148,7 @@ export function randn(...args: SizesAndOptions): Tensor {
  * ```
  */
 export function randint(low: number, high: number, shape: readonly number[], options: RandomOptions = {}): Tensor {
+  read.randint([low, high, shape, options])
   const sizes = split("randint", [shape]).shape
   const dtype = options.dtype ?? "int32"
   const values = draws.randint(options.generator ?? defaultGenerator(), sizeOf(sizes), { low, high, dtype })
@@ -131,20 +164,27 @@ export function randint(low: number, high: number, shape: readonly number[], opt
  * ```
  */
 export function randperm(n: number, options: RandomOptions = {}): Tensor {
+  read.randperm([n, options])
   const dtype = options.dtype ?? "int32"
   const values = draws.randperm(options.generator ?? defaultGenerator(), n)
   return place(dtype === "int32" ? values : encode(values, dtype), [n], dtype, options)
 }
 
-const likeOptions = (x: Tensor, options: RandomOptions): RandomOptions => ({
-  dtype: x.dtype,
-  device: x.device,
-  ...options,
-})
+function like(name: "randLike" | "randnLike", x: Tensor, given: RandomOptions): Tensor {
+  if (!(x instanceof Tensor)) throw new ValueError(`${name}: needs a tensor, got ${describe(x)}`)
+  const options = { dtype: x.dtype, device: x.device, ...given }
+  // PyTorch lays the result out as x is, so that numbers run in the order of memory.
+  const order = x.strides.every((stride, d) => stride > 0 || x.shape[d] < 2) ? byStride(x) : x.shape.map((_, d) => d)
+  if (order.every((d, i) => d === i)) return (name === "randLike" ? rand : randn)(x.shape, options)
+  const memory = zeros(order.map((d) => x.shape[d]), { dtype: options.dtype, device: options.device }) // prettier-ignore
+  const laid = memory.permute(order.map((_, d) => order.indexOf(d)))
+  const out = (name === "randLike" ? uniform_(laid, 0, 1, options.generator) : normal_(laid, 0, 1, options.generator)).contiguous() // prettier-ignore
+  return options.requiresGrad ? out.requiresGrad_() : out
+}
 /** Uniform numbers in [0, 1) with the shape, dtype and device of `x`. */
-export const randLike = (x: Tensor, options: RandomOptions = {}): Tensor => rand(x.shape, likeOptions(x, options))
+export const randLike = (x: Tensor, options: RandomOptions = {}): Tensor => like("randLike", x, options)
 /** Normal numbers with the shape, dtype and device of `x`. */
-export const randnLike = (x: Tensor, options: RandomOptions = {}): Tensor => randn(x.shape, likeOptions(x, options))
+export const randnLike = (x: Tensor, options: RandomOptions = {}): Tensor => like("randnLike", x, options)
 
 /**
  * Normal numbers with a mean and a standard deviation for all.
@@ -155,6 +195,7 @@ export const randnLike = (x: Tensor, options: RandomOptions = {}): Tensor => ran
  * ```
  */
 export function normal(mean: number, std: number, shape: readonly number[], options: RandomOptions = {}): Tensor {
+  read.normal([mean, std, shape, options])
   const sizes = split("normal", [shape]).shape
   const dtype = realDType("normal", options.dtype)
   return place(
@@ -174,6 +215,7 @@ export function normal(mean: number, std: number, shape: readonly number[], opti
  * ```
  */
 export function bernoulli(probabilities: Tensor, options: { readonly generator?: Generator } = {}): Tensor {
+  read.bernoulli([probabilities, options])
   const dtype = realDType("bernoulli", probabilities.dtype)
   const values = decode(dataSync(probabilities.detach()), dtype)
   const wide = dtype === "float64" ? (values as Float64Array) : (values as Float32Array)
@@ -194,6 +236,7 @@ export function multinomial(
   samples: number,
   options: { readonly replacement?: boolean; readonly generator?: Generator } = {},
 ): Tensor {
+  read.multinomial([weights, samples, options])
   if (weights.ndim !== 1 && weights.ndim !== 2)
     throw new ShapeError(`multinomial: weights must have 1 or 2 dims, got ${shapeText(weights.shape)}`)
   const dtype = realDType("multinomial", weights.dtype)
@@ -222,10 +265,14 @@ function fillWith(name: string, x: Tensor, values: HostArray, order: readonly nu
   return copy_(x, source)
 }
 
+/** Dims by falling stride; those of size 1, whose stride says nothing, stay where they are among equals. */
+const byStride = (x: Tensor): number[] =>
+  x.shape.map((_, d) => d).sort((a, b) => x.strides[b] - x.strides[a] || a - b)
+
 /** Dims by falling stride if `x` is a gapless permutation of memory, else null: PyTorch then fills in row-major order. */
 function memoryOrder(x: Tensor): readonly number[] | null {
   if (x.isContiguous()) return null
-  const order = x.shape.map((_, d) => d).sort((a, b) => x.strides[b] - x.strides[a] || a - b)
+  const order = byStride(x)
   let step = 1
   for (const d of [...order].reverse()) {
     if (x.shape[d] !== 1 && x.strides[d] !== step) return null
@@ -244,6 +291,7 @@ function memoryOrder(x: Tensor): readonly number[] | null {
  * ```
  */
 export function uniform_(x: Tensor, from = 0, to = 1, generator: Generator = defaultGenerator()): Tensor {
+  read.uniform_([x, from, to, generator])
   const dtype = realDType("uniform_", x.dtype)
   return fillWith("uniform_", x, draws.uniform(generator, sizeOf(x.shape), { dtype, from, to }), memoryOrder(x))
 }
@@ -257,6 +305,7 @@ export function uniform_(x: Tensor, from = 0, to = 1, generator: Generator = def
  * ```
  */
 export function normal_(x: Tensor, mean = 0, std = 1, generator: Generator = defaultGenerator()): Tensor {
+  read.normal_([x, mean, std, generator])
   const dtype = realDType("normal_", x.dtype)
   const contiguous = x.isContiguous()
   return fillWith(
@@ -272,6 +321,7 @@ export function truncNormal_(
   options: Omit<draws.TruncNormalOptions<RealDType>, "dtype"> = {},
   generator: Generator = defaultGenerator(),
 ): Tensor {
+  read.truncNormal_([x, options, generator])
   const dtype = realDType("truncNormal_", x.dtype)
   return fillWith(
     "truncNormal_",
@@ -282,16 +332,19 @@ export function truncNormal_(
 }
 /** Fills `x` with 1 at probability `p`, else 0. */
 export function bernoulli_(x: Tensor, p = 0.5, generator: Generator = defaultGenerator()): Tensor {
+  read.bernoulli_([x, p, generator])
   const values = draws.bernoulli(generator, sizeOf(x.shape), { p, dtype: x.dtype })
   return fillWith("bernoulli_", x, values as HostArray, memoryOrder(x))
 }
 /** Fills `x` with exponentially distributed numbers. */
 export function exponential_(x: Tensor, lambda = 1, generator: Generator = defaultGenerator()): Tensor {
+  read.exponential_([x, lambda, generator])
   const dtype = realDType("exponential_", x.dtype)
   return fillWith("exponential_", x, draws.exponential(generator, sizeOf(x.shape), { dtype, lambda }), memoryOrder(x))
 }
 /** Fills `x` with whole numbers in [low, high). */
 export function random_(x: Tensor, low: number, high: number, generator: Generator = defaultGenerator()): Tensor {
+  read.random_([x, low, high, generator])
   if (x.dtype === "bool") throw new ValueError("random_: a bool tensor has no range; use bernoulli_")
   return fillWith(
     "random_",
@@ -304,10 +357,8 @@ export function random_(x: Tensor, low: number, high: number, generator: Generat
 /** A dropout mask already scaled: 0 with probability `p`, else 1 / (1 - p). Draws nothing for p = 0 and p = 1. */
 export function dropoutMask(x: Tensor, p: number, generator: Generator = defaultGenerator()): Tensor {
   const dtype = realDType("dropout", computeDType(x.dtype))
-  const order = memoryOrder(x)
-  const shape = order ? order.map((d) => x.shape[d]) : x.shape
-  const mask = upload(x.device, draws.dropoutMask(generator, sizeOf(x.shape), { p, dtype }), shape, dtype)
-  return order ? mask.permute(order.map((_, d) => order.indexOf(d))) : mask
+  // Row by row however x lies in memory: PyTorch's mask is contiguous.
+  return upload(x.device, draws.dropoutMask(generator, sizeOf(x.shape), { p, dtype }), x.shape, dtype)
 }
 
 /** The slopes that a randomised leaky relu gives to the elements of `x` while training. Reads `x` at once. */

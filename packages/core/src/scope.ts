@@ -23,6 +23,7 @@ export function adopt(tensor: Tensor): void {
  * ```
  */
 export function scope<T>(body: () => T): T {
+  if (typeof body !== "function") throw new ValueError(`scope: needs a function to run, got ${typeof body}`)
   const own = new Set<Tensor>()
   stack.push(own)
   let result: T
@@ -68,6 +69,8 @@ function collect(value: unknown, into: Set<Tensor>): void {
   if (value === null || typeof value !== "object") return
   if ("handle" in value && "storage" in value) into.add(value as Tensor)
   else if (Array.isArray(value)) value.forEach((item) => collect(item, into))
+  // A row gradient, whose class is made of operations and cannot be imported here.
+  else if ("indices" in value && "values" in value) [value.indices, value.values].forEach((item) => collect(item, into))
   else if (Object.getPrototypeOf(value) === Object.prototype)
     Object.values(value).forEach((item) => collect(item, into))
 }

@@ -6,6 +6,7 @@ import {
   GradientError,
   isContiguous,
   isFloat,
+  ValueError,
   type View,
 } from "@rondo/backend"
 import type { Storage } from "@rondo/backend"
@@ -13,6 +14,7 @@ import { AccumulateNode, type GradHook, type Node, type RemovableHook, viewRules
 import type { Device } from "./device.js"
 import { allocate, type Handle, throwDisposed } from "./lifetime.js"
 import type { OpMethods } from "./ops/index.js"
+import type { RowGradient } from "./rowgradient.js"
 import { adopt, keep } from "./scope.js"
 
 /** Where and how elements lie: what a view needs beside its storage. */
@@ -102,8 +104,20 @@ export class Tensor implements View {
   set requiresGrad(value: boolean) {
     this.requiresGrad_(value)
   }
+  /**
+   * What a leaf has in place of `grad` if all of its gradient came as rows, as from an embedding with `sparse`; otherwise
+   * null. Only one of the two is ever set by backward. Optimisers' `zeroGrad` clears both; set it to null to clear it.
+   */
+  get rowGradient(): RowGradient | null {
+    return this.leafNode?.rows ?? null
+  }
+  set rowGradient(rows: RowGradient | null) {
+    if (rows) [rows.indices, rows.values].forEach(keep)
+    if (rows || this.leafNode) this.accumulator().rows = rows
+  }
   /** Switches gradients for this leaf; returns it. Throws a GradientError for integers, and for non-leaves. */
   requiresGrad_(value = true): this {
+    if (typeof value !== "boolean") throw new ValueError(`requiresGrad_: needs true or false, got ${String(value)}`)
     if (value && !isFloat(this.dtype)) {
       throw new GradientError(`requiresGrad_: only float tensors can require gradients, got ${this.dtype}`)
     }
@@ -119,6 +133,7 @@ export class Tensor implements View {
    * Throws a GradientError if the tensor does not require gradients.
    */
   registerHook(hook: GradHook): RemovableHook {
+    if (typeof hook !== "function") throw new ValueError(`registerHook: needs a function, got ${typeof hook}`)
     if (!this.requiresGrad) throw new GradientError("registerHook: the tensor does not require gradients")
     const node = this.gradFn
     return node ? node.addHook(this.outputIndex, hook) : this.accumulator().addHook(0, hook)

@@ -112,6 +112,10 @@ export class ModuleList<M extends Module = Module> extends Container<M> {
   }
   /** Adds all at the end. Returns this. */
   extend(modules: Iterable<M>): this {
+    if (modules === null || typeof modules !== "object" || !(Symbol.iterator in modules))
+      throw new ValueError(
+        `ModuleList: needs an iterable of modules, got ${modules === null ? "null" : typeof modules}`,
+      )
     for (const module of modules) this.append(module)
     return this
   }
@@ -149,6 +153,8 @@ export class ModuleList<M extends Module = Module> extends Container<M> {
 export class ModuleDict<M extends Module = Module> extends Container<M> {
   constructor(modules: Readonly<Record<string, M>> = {}) {
     super()
+    if (typeof modules !== "object" || modules === null)
+      throw new ValueError(`ModuleDict: needs modules by name, got ${modules === null ? "null" : typeof modules}`)
     for (const [name, module] of Object.entries(modules)) this.put(name, module)
   }
   /** The module of that name. Throws an IndexError if there is none. */

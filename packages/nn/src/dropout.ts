@@ -1,6 +1,7 @@
 // Dropout as a layer and as a function, drawing PyTorch's stream.
 import { ValueError } from "@rondo/backend"
 import { dropoutMask, type Generator, type Tensor, zerosLike } from "@rondo/core"
+import { needTensor } from "./linear.js"
 import { Module } from "./module.js"
 
 /** Throws a ValueError unless `p` is a probability. */
@@ -33,6 +34,7 @@ export interface DropoutOptions {
  */
 export function dropout(x: Tensor, p = 0.5, options: DropoutOptions = {}): Tensor {
   const { training = true, inplace = false, generator } = options
+  needTensor("dropout", x)
   checkProbability("dropout", p)
   if (!training || p === 0) return x
   const mask = p === 1 ? zerosLike(x) : dropoutMask(x, p, generator).to(x.dtype)

@@ -17,6 +17,11 @@ export interface EmbeddingCall {
   readonly normType?: number
   /** Divide the gradient of a row by how often it was asked for. Default false. */
   readonly scaleGradByFreq?: boolean
+  /**
+   * Give the table's gradient as rows, in `weight.rowGradient` instead of `weight.grad`: a step then costs what the batch
+   * costs, not what the table does. For SGD, Adagrad and SparseAdam; not with scaleGradByFreq. Default false.
+   */
+  readonly sparse?: boolean
 }
 
 /** Options of {@link Embedding}. */
@@ -40,8 +45,8 @@ function renormalise(weight: Tensor, index: Tensor, maxNorm: number, normType: n
 /**
  * Rows of `weight` [V, E] by an int32 or int64 tensor of any shape: [..., E]. As `torch.nn.functional.embedding`.
  *
- * Throws a DTypeError for indices that are no integers, a ValueError for a paddingIdx outside of the table, an IndexError
- * for a row that does not exist (where the device reads asynchronously: at the next read).
+ * Throws a DTypeError for indices that are no integers, a ValueError for a paddingIdx outside of the table and for `sparse`
+ * with `scaleGradByFreq`, an IndexError for a row that does not exist (where the device reads asynchronously: at the next read).
  *
  * @example
  * ```ts
@@ -51,15 +56,18 @@ function renormalise(weight: Tensor, index: Tensor, maxNorm: number, normType: n
 export function embed(index: Tensor, weight: Tensor, options: EmbeddingCall = {}): Tensor {
   const { maxNorm = null, normType = 2, ...rest } = options
   if (maxNorm !== null && sizeOf(index.shape) > 0) renormalise(weight, index, maxNorm, normType)
-  return lookup(weight, index, { paddingIdx: rest.paddingIdx, scaleGradByFreq: rest.scaleGradByFreq })
+  const { paddingIdx, scaleGradByFreq, sparse } = rest
+  return lookup(weight, index, { paddingIdx, scaleGradByFreq, sparse })
 }
 
 /**
  * A table of `numEmbeddings` learned rows of `embeddingDim` numbers; `forward` looks rows up by index. Rows start as
  * standard normal numbers, drawn as `torch.nn.Embedding` draws them; the row `paddingIdx` starts as zeros and stays so.
- * The gradient is one fill and one scatter: it does not walk the table once for every index.
+ * The gradient is one fill and one scatter: it does not walk the table once for every index. With `sparse` it is the used
+ * rows alone.
  *
- * Throws a ValueError for sizes that are no whole numbers and for a paddingIdx outside of the table.
+ * Throws a ValueError for sizes that are no whole numbers and for a paddingIdx outside of the table, and for
+ * `sparse` with `scaleGradByFreq`.
  *
  * @example
  * ```ts
@@ -75,12 +83,14 @@ export class Embedding extends Module {
   readonly maxNorm: number | null
   readonly normType: number
   readonly scaleGradByFreq: boolean
+  readonly sparse: boolean
   /** `[numEmbeddings, embeddingDim]` */
   weight: Parameter
 
   constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingLayerOptions = {}) {
     super()
-    const { paddingIdx = null, maxNorm = null, normType = 2, scaleGradByFreq = false, weight, ...factory } = options
+    const { paddingIdx = null, maxNorm = null, normType = 2, scaleGradByFreq = false, sparse = false } = options
+    const { weight } = options
     checkSize("Embedding", "numEmbeddings", numEmbeddings)
     checkSize("Embedding", "embeddingDim", embeddingDim)
     if (paddingIdx !== null && !(paddingIdx >= -numEmbeddings && paddingIdx < numEmbeddings)) {
@@ -91,13 +101,15 @@ export class Embedding extends Module {
     this.paddingIdx = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx
     this.maxNorm = maxNorm
     this.normType = normType
+    if (sparse && scaleGradByFreq) throw new ValueError("Embedding: sparse and scaleGradByFreq exclude each other")
     this.scaleGradByFreq = scaleGradByFreq
+    this.sparse = sparse
     if (weight && (weight.ndim !== 2 || weight.shape[0] !== numEmbeddings || weight.shape[1] !== embeddingDim)) {
       throw new ShapeError(
         `Embedding: got weight ${shapeText(weight.shape)}, expected [${numEmbeddings}, ${embeddingDim}]`,
       )
     }
-    this.weight = weight ? new Parameter(weight) : emptyParameter([numEmbeddings, embeddingDim], factory)
+    this.weight = weight ? new Parameter(weight) : emptyParameter([numEmbeddings, embeddingDim], options)
     if (!weight) this.resetParameters()
   }
   /**
@@ -129,13 +141,14 @@ export class Embedding extends Module {
     return embed(index, this.weight, this)
   }
   protected override extraRepr(): string {
-    const { paddingIdx, maxNorm, normType, scaleGradByFreq } = this
+    const { paddingIdx, maxNorm, normType, scaleGradByFreq, sparse } = this
     return [
       `${this.numEmbeddings}, ${this.embeddingDim}`,
       ...(paddingIdx === null ? [] : [`padding_idx=${paddingIdx}`]),
       ...(maxNorm === null ? [] : [`max_norm=${pythonFloat(maxNorm)}`]),
       ...(normType === 2 ? [] : [`norm_type=${pythonFloat(normType)}`]),
       ...(scaleGradByFreq ? ["scale_grad_by_freq=True"] : []),
+      ...(sparse ? ["sparse=True"] : []),
     ].join(", ")
   }
 }

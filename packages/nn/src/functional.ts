@@ -11,6 +11,7 @@ import {
   type Tensor,
   where,
 } from "@rondo/core"
+import { needTensor } from "./linear.js"
 
 /** What becomes of the elements' losses: all of them, their mean, or their sum. */
 export type Reduction = "none" | "mean" | "sum"
@@ -113,6 +114,7 @@ export interface CrossEntropyOptions extends NLLOptions {
 }
 
 function checkClasses(name: string, x: Tensor, weight: Tensor | null | undefined): number {
+  needTensor(name, x)
   if (x.ndim === 0) throw new ShapeError(`${name}: got input [], expected [C], [N, C] or [N, C, ...]`)
   const dim = x.ndim === 1 ? 0 : 1
   if (weight && (weight.ndim !== 1 || weight.shape[0] !== x.shape[dim])) {
@@ -184,6 +186,7 @@ function reducedByWeight(name: string, losses: Tensor, weights: Tensor, reductio
  * ```
  */
 export function nllLoss(x: Tensor, target: Tensor, options: NLLOptions = {}): Tensor {
+  for (const operand of [x, target]) needTensor("nllLoss", operand)
   const targets = readTargets("nllLoss", x, target, options)
   return reducedByWeight("nllLoss", picked(x, targets), targets.weights, options.reduction)
 }
@@ -202,6 +205,7 @@ export function nllLoss(x: Tensor, target: Tensor, options: NLLOptions = {}): Te
  * ```
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  for (const operand of [x, target]) needTensor("crossEntropy", operand)
   const { labelSmoothing = 0, reduction = "mean", weight = null } = options
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
     throw new ValueError(`crossEntropy: labelSmoothing must lie between 0 and 1: got ${labelSmoothing}`)
@@ -269,6 +273,7 @@ function checkSameShape(name: string, x: Tensor, target: Tensor): void {
  * ```
  */
 export function binaryCrossEntropy(x: Tensor, target: Tensor, { weight, reduction }: BCEOptions = {}): Tensor {
+  for (const operand of [x, target]) needTensor("binaryCrossEntropy", operand)
   checkSameShape("binaryCrossEntropy", x, target)
   if (!isFloat(target.dtype)) {
     throw new DTypeError(
@@ -303,6 +308,7 @@ function checkProbabilities(x: Tensor): void {
  * ```
  */
 export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options: BCELogitsOptions = {}): Tensor {
+  for (const operand of [x, target]) needTensor("binaryCrossEntropyWithLogits", operand)
   const { weight, posWeight, reduction } = options
   checkSameShape("binaryCrossEntropyWithLogits", x, target)
   const losses = bceLogitsError(x, target, posWeight ?? 1)

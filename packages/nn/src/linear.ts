@@ -1,6 +1,6 @@
 // Layers that are one matrix product, and the one that does nothing.
 import { shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { linear, type Tensor } from "@rondo/core"
+import { linear, Tensor } from "@rondo/core"
 import { kaimingUniform_, uniform_ } from "./init.js"
 import { Module } from "./module.js"
 import { emptyParameter, type FactoryOptions, type Parameter } from "./parameter.js"
@@ -9,6 +9,12 @@ import { emptyParameter, type FactoryOptions, type Parameter } from "./parameter
 export interface LinearOptions extends FactoryOptions {
   /** Learn an offset. Default true. */
   readonly bias?: boolean
+}
+
+/** Throws a ValueError unless `x` is a tensor, and a DisposedError if it was disposed. */
+export function needTensor(layer: string, x: unknown): void {
+  if (!(x instanceof Tensor)) throw new ValueError(`${layer}: needs a tensor, got ${x === null ? "null" : typeof x}`)
+  x.check(layer)
 }
 
 /** Throws a ValueError unless `value` is a whole number of at least `least`. */
@@ -57,6 +63,7 @@ export class Linear extends Module {
     uniform_(this.bias, -bound, bound)
   }
   forward(x: Tensor): Tensor {
+    needTensor("Linear", x)
     if (x.shape[x.ndim - 1] !== this.inFeatures) {
       throw new ShapeError(`Linear: got x ${shapeText(x.shape)}, expected [..., ${this.inFeatures}]`)
     }

@@ -120,20 +120,25 @@ export abstract class Module {
    */
   registerBuffer(name: string, tensor: Tensor | null, { persistent = true } = {}): void {
     if (!this.#buffers.has(name)) this.#checkName("registerBuffer", name)
+    mustBe("registerBuffer", tensor, Tensor)
     this.#buffers.set(name, { persistent })
-    Object.assign(this, { [name]: tensor && keep(tensor) })
+    Object.assign(this, { [name]: tensor })
+    if (tensor) keep(tensor)
   }
   /** Assigns `this[name]`; for names that are computed. `null` means: none. Throws a ValueError for a bad name. */
   registerParameter(name: string, parameter: Parameter | null): void {
     this.#checkName("registerParameter", name)
+    mustBe("registerParameter", parameter, Parameter)
     Object.assign(this, { [name]: parameter })
   }
   /** As {@link registerParameter}, for a child. */
   registerModule(name: string, module: Module | null): void {
     this.#checkName("registerModule", name)
+    mustBe("registerModule", module, Module)
     Object.assign(this, { [name]: module })
   }
   #checkName(call: string, name: string): void {
+    if (typeof name !== "string") throw new ValueError(`${call}: a name must be a string, got ${typeof name}`)
     const reason =
       name === ""
         ? "must not be empty"
@@ -171,6 +176,7 @@ export abstract class Module {
   }
   /** Calls `f` with every module, children first. Returns this. */
   apply(f: (module: Module) => void): this {
+    if (typeof f !== "function") throw new ValueError(`apply: needs a function of a module, got ${typeof f}`)
     for (const child of this.children()) child.apply(f)
     f(this)
     return this
@@ -282,6 +288,16 @@ export abstract class Module {
     if (lines.length === 0) return `${this.constructor.name}(${extra})`
     return `${this.constructor.name}(${[extra, ...lines].filter(Boolean).map((line) => `\n  ${line}`).join("")}\n)` // prettier-ignore
   }
+}
+
+/** Throws a ValueError unless `value` is null or one of `kind`. */
+function mustBe(
+  call: string,
+  value: unknown,
+  kind: { readonly name: string; [Symbol.hasInstance](x: unknown): boolean },
+) {
+  if (value !== null && value !== undefined && !(value instanceof kind))
+    throw new ValueError(`${call}: needs a ${kind.name} or null, got ${typeof value}`)
 }
 
 const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`)

@@ -1,5 +1,5 @@
 // A tensor that a module owns and an optimiser changes. Only its class sets it apart from other tensors.
-import { type DType, DTypeError, isFloat } from "@rondo/backend"
+import { type DType, DTypeError, isFloat, ValueError } from "@rondo/backend"
 import { type Device, empty, keep, Tensor } from "@rondo/core"
 
 /**
@@ -23,6 +23,7 @@ import { type Device, empty, keep, Tensor } from "@rondo/core"
  */
 export class Parameter extends Tensor {
   constructor(data: Tensor, requiresGrad = true) {
+    if (!(data instanceof Tensor)) throw new ValueError(`Parameter: needs a tensor, got ${typeof data}`)
     data.check("Parameter")
     if (requiresGrad && !isFloat(data.dtype)) {
       throw new DTypeError(
@@ -45,7 +46,11 @@ export interface FactoryOptions {
 }
 
 /** A parameter whose values are still to be drawn. */
-export function emptyParameter(shape: readonly number[], { device, dtype }: FactoryOptions): Parameter {
+export function emptyParameter(shape: readonly number[], { device, dtype, ...rest }: FactoryOptions): Parameter {
+  // What a layer did not take for itself ends here.
+  const [unknown] = Object.keys(rest)
+  if (unknown !== undefined)
+    throw new ValueError(`unknown option ${unknown}: a layer takes device, dtype and the options that its class lists`)
   const data = empty(shape, { device, dtype })
   const parameter = new Parameter(data)
   data.dispose()

@@ -18,6 +18,8 @@ export function loadState(
   dict: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
   strict: boolean,
 ): LoadResult {
+  if (typeof dict !== "object" || dict === null || dict instanceof Tensor)
+    throw new StateDictError(`loadStateDict: ${owner}: needs tensors by their keys, got ${typeof dict}`)
   const given = dict instanceof Map ? (dict as ReadonlyMap<string, Tensor>) : new Map(Object.entries(dict))
   const names = new Set(state.map(([name]) => name))
   const missingKeys = [...names].filter((name) => !given.has(name))

@@ -10,8 +10,15 @@ export interface ClipOptions {
   readonly errorIfNonfinite?: boolean
 }
 
-const gradientsOf = (params: Iterable<Tensor> | Tensor): Tensor[] =>
-  (params instanceof Tensor ? [params] : [...params]).flatMap(({ grad }) => (grad ? [grad.detach()] : []))
+function gradientsOf(name: string, params: Iterable<Tensor> | Tensor): Tensor[] {
+  if (typeof params !== "object" || params === null || !(params instanceof Tensor || Symbol.iterator in params))
+    throw new ValueError(`${name}: parameters must be a list: pass module.parameters()`)
+  return (params instanceof Tensor ? [params] : [...params]).flatMap((parameter) => {
+    if (!(parameter instanceof Tensor))
+      throw new ValueError(`${name}: a parameter is no tensor: got ${typeof parameter}`)
+    return parameter.grad ? [parameter.grad.detach()] : []
+  })
+}
 
 /**
  * Scales all gradients, as if they were one vector, so that their norm is at most `maxNorm`. Parameters without a gradient
@@ -41,7 +48,7 @@ export function clipGradNorm_(
   if (typeof normType !== "number" || Number.isNaN(normType)) {
     throw new ValueError(`clipGradNorm_: normType must be a number: got ${String(normType)}`)
   }
-  const grads = gradientsOf(params)
+  const grads = gradientsOf("clipGradNorm_", params)
   if (grads.length === 0) return tensor(0)
   return noGrad(() => {
     const norms = grads.map((grad) => grad.norm(normType))
@@ -70,6 +77,6 @@ export function clipGradNorm_(
 export function clipGradValue_(params: Iterable<Tensor> | Tensor, limit: number): void {
   if (!(limit >= 0)) throw new ValueError(`clipGradValue_: the limit must be at least 0: got ${String(limit)}`)
   noGrad(() => {
-    for (const grad of gradientsOf(params)) grad.clamp_(-limit, limit)
+    for (const grad of gradientsOf("clipGradValue_", params)) grad.clamp_(-limit, limit)
   })
 }

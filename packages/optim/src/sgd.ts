@@ -49,7 +49,14 @@ const updates = variants<FusedExprs>((decays, rolls, first, nesterov, maximize) 
 export class SGD extends GradientOptimizer<Required<SGDOptions>> {
   constructor(
     params: Iterable<Tensor> | Iterable<GroupOptions<Required<SGDOptions>>>,
-    { lr, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false, maximize = false }: SGDOptions,
+    {
+      lr,
+      momentum = 0,
+      dampening = 0,
+      weightDecay = 0,
+      nesterov = false,
+      maximize = false,
+    }: SGDOptions = {} as SGDOptions,
   ) {
     super("SGD", params, { lr, momentum, dampening, weightDecay, nesterov, maximize })
   }

@@ -3,13 +3,15 @@ import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import { apply, commonDevice } from "../apply.js"
 import type { Rule } from "../graph.js"
 import { op } from "../op.js"
+import { RowGradient } from "../rowgradient.js"
 import { indices, t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
 import { div } from "./arithmetic.js"
+import { toDType } from "./conversion.js"
 import { viewOf } from "./geometry.js"
 import { ne, where } from "./logic.js"
 import { addedRows, checkIndexDType, fullOf, runGather, runRows, takeRows } from "./lookup.js"
-import { expand, reshape, unsqueeze, zerosOf } from "./movement.js"
+import { clone, expand, reshape, unsqueeze, zerosOf } from "./movement.js"
 
 /** Options of {@link embedding}. */
 export interface EmbeddingOptions {
@@ -17,6 +19,11 @@ export interface EmbeddingOptions {
   readonly paddingIdx?: number | null
   /** Divide the gradient of a row by how often it was asked for. Default false. */
   readonly scaleGradByFreq?: boolean
+  /**
+   * Give a leaf that is the table its gradient as rows, in `rowGradient` instead of `grad`: no memory of the table's size
+   * is touched. Not together with `scaleGradByFreq`. Default false.
+   */
+  readonly sparse?: boolean
 }
 
 /** The row number `paddingIdx` from the front. Throws a ValueError outside of the table. */
@@ -44,11 +51,26 @@ function gradientRule(rows: number, padding: number | null, byFrequency: boolean
   }
 }
 
+// The rows as they came. They outlive backward, so they are copies: neither what the caller does to the index nor what
+// clipping does to the values may reach the other. PyTorch leaves the padding out; here it has zeros, as a shorter list
+// would have to be counted first.
+function rowsRule(rows: number, padding: number | null): Rule {
+  return ([g], { y: index }) => {
+    if (!g) return []
+    const count = sizeOf(index.shape)
+    const width = g.shape[g.ndim - 1]
+    const flat = clone(toDType(reshape(index, count), "int32"))
+    const source = reshape(g, count, width)
+    const values = padding === null ? clone(source) : where(unsqueeze(ne(flat, padding), 1), source, 0)
+    return [new RowGradient([rows, width], flat, values)]
+  }
+}
+
 export const embedding = op(
   {
     family: "indexing",
     name: "embedding",
-    takes: { weight: "tensor", index: "tensor", options: { paddingIdx: "number|null", scaleGradByFreq: "flag" } },
+    takes: { weight: "tensor", index: "tensor", options: { paddingIdx: "number|null", scaleGradByFreq: "flag", sparse: "flag" } },
     doc: "The rows of a table [V, E] that an int tensor of any shape names: [..., E].",
     // What the options say of the gradient is no derivative: PyTorch's values hold them, not finite differences.
     samples: [
@@ -56,15 +78,19 @@ export const embedding = op(
       [t(4, 3), indices(4)],
       [t(4, 3), indices(4, 0)],
       [t(4, 1), indices(4, 6), { paddingIdx: null }],
+      [t(4, 3), indices(4, 2, 5), { sparse: true }],
     ],
     differentiable: true,
   },
-  (weight: Tensor, index: Tensor, { paddingIdx, scaleGradByFreq = false }: EmbeddingOptions = {}): Tensor => {
+  (weight: Tensor, index: Tensor, options: EmbeddingOptions = {}): Tensor => {
+    const { paddingIdx, scaleGradByFreq = false, sparse = false } = options
     commonDevice("embedding", [weight, index])
     checkIndexDType("embedding", index)
     if (weight.ndim !== 2) throw new ShapeError(`embedding: the table must have 2 dims: got ${shapeText(weight.shape)}`)
     const [rows, width] = weight.shape
-    const vjp = gradientRule(rows, readPadding("embedding", paddingIdx, rows), scaleGradByFreq)
+    if (sparse && scaleGradByFreq) throw new ValueError("embedding: sparse and scaleGradByFreq exclude each other")
+    const padding = readPadding("embedding", paddingIdx, rows)
+    const vjp = sparse ? rowsRule(rows, padding) : gradientRule(rows, padding, scaleGradByFreq)
     const [out] = apply({ name: "embedding", keep: ["y"], vjp }, [weight, index], () => {
       const count = sizeOf(index.shape)
       const flat = reshape(index, count)

@@ -101,12 +101,21 @@ export const sum = op(
   },
 )
 
+const meanRule = (shape: readonly number[], dims: readonly number[], count: number): Rule => ([g]) => [
+  g && div(restore(g, shape, dims), count).expand(shape),
+] // prettier-ignore
+
 export const mean = op(
   { family: "reduce", name: "mean", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag", dtype: "dtype" } }, doc: "Mean over `dim`; NaN over an empty dim.", samples: [[t(2, 3)], [t(2, 3), 0], [t(2, 3, 4), [1, 2], { keepdim: true }]], differentiable: true }, // prettier-ignore
   (x: Tensor, dim?: Dims, options: ReduceOptions & { readonly dtype?: DType } = {}): Tensor => {
     if (!options.dtype) needFloat("mean", x)
-    const count = sizeOf(readDims("mean", dim, x.ndim).map((d) => x.shape[d]))
-    return div(sum(x, dim, options), count)
+    const dims = readDims("mean", dim, x.ndim)
+    const source = options.dtype ? toDType(x, options.dtype) : x
+    const [{ shape }, count] = [source, sizeOf(dims.map((d) => x.shape[d]))]
+    const [out] = apply({ name: "mean", keep: [], vjp: meanRule(shape, dims, count) }, [source], () => [
+      div(sum(source, dims, options), count),
+    ])
+    return out
   },
 )
 

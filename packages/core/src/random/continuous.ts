@@ -97,7 +97,7 @@ export interface MultinomialOptions {
 /**
  * Indices drawn in proportion to weights `[rows, categories]`, as `torch.multinomial(weights, samples, replacement)`:
  * `[rows, samples]`. With replacement: a search in the running sums, which are kept in the dtype of the weights.
- * Without (and for a single sample): the largest of weight / Exp(1), in falling order. Where fewer categories than
+ * Without: the largest of weight / Exp(1), in falling order. Where fewer categories than
  * samples have weight, the rest of the row is filled by the first categories of weight zero.
  *
  * @throws ValueError for negative, infinite or NaN weights, a row without weight, `samples < 1`, or more samples than
@@ -110,7 +110,7 @@ export function multinomial(
 ): Int32Array {
   const categories = checkWeights(weights, { samples, replacement, rows })
   const out = new Int32Array(rows * samples)
-  if (!replacement || samples === 1) {
+  if (!replacement) {
     const dtype = weights instanceof Float32Array ? "float32" : "float64"
     const race = exponential<"float32" | "float64">(generator, weights.length, { dtype })
     for (let i = 0; i < race.length; i++) race[i] = weights[i] / race[i]
