@@ -153,12 +153,14 @@ export class CpuJs implements Backend {
   }
 
   write(storage: Storage, data: ArrayBufferView, byteOffset = 0): void {
+    this.checkOpen()
     const { buffer } = blockOf(storage)
     checkRange("write", storage, byteOffset, data.byteLength)
     new Uint8Array(buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), byteOffset)
   }
 
   readSync(storage: Storage, byteOffset: number, byteLength: number): ArrayBuffer {
+    this.checkOpen()
     const { buffer } = blockOf(storage)
     checkRange("read", storage, byteOffset, byteLength)
     return buffer.slice(byteOffset, byteOffset + byteLength)

@@ -78,12 +78,12 @@ def unary(r, known):
             r.call(name, [t(*shape, lo=lo, hi=hi)], f, grad=grad)
         # 1.13's softshrink turns NaN into 0; later versions, and Rondo, hand it on.
         values = [NAN, INF, -INF, 1.0] if name == "nanToNum" else SPECIAL[1:] if name == "softshrink" else SPECIAL
-        r.call(name, [v(values)], f, grad=False, label="special", dtypes=("float32",) if name == "nanToNum" else ("float32", "float64"))
+        r.call(name, [v(values)], f, grad=False, label="special")
         if points:
             r.call(name, [v(points)], f, label="by definition")
         for dtype, values in LISTS.items():
-            if (name, dtype) in (("square", "bool"), ("softsign", "uint8")):
-                # PyTorch's square is pow(x, 2), an integer; Rondo's is x times x, a bool. PyTorch adds 1 to 255 in uint8.
+            if (name, dtype) == ("softsign", "uint8"):
+                # PyTorch adds 1 to 255 in uint8.
                 continue
             attempt(r, name, [whole(values, dtype)], f, grad=False, dtypes=(dtype,), label="whole")
     for dtype, values in LISTS.items():
@@ -153,6 +153,9 @@ def options(r):
         r.call("clamp", [v([-0.5, 0.5, 0.75, NAN, INF, -INF]), own], lambda x, o, k=theirs: torch.clamp(x, **k), label="borders")
     for dtype in ("int32", "int64", "uint8"):
         r.call("clamp", [whole([0, 3, 9], dtype), {"min": 1, "max": 5}], lambda x, o: torch.clamp(x, 1, 5), dtypes=(dtype,))
+    for own, theirs in limits[:2]:
+        r.call("clamp", [whole([-3, 0, 9], "int32"), {k: int(2 * n) for k, n in own.items()}], lambda x, o: torch.clamp(x, **o), dtypes=("int32",), label="one limit")
+    r.call("acosh", [v([-1e19, -3.0, 0.5, 1.0, 12345.678, 1e10])], torch.acosh, grad=False, label="ends")
     r.call("clamp", [whole([0, 3, 9], "int32"), {"min": 1.5}], lambda x, o: torch.clamp(x, min=1.5), dtypes=("int32",), label="fraction")
     r.call("nanToNum", [v([NAN, INF, -INF, 1.0]), {"nan": 5.0, "posinf": 6.0, "neginf": -7.0}], lambda x, o: torch.nan_to_num(x, 5.0, 6.0, -7.0))
     for delta in (0.5, 2.0):

@@ -45,6 +45,11 @@ def reductions(r):
         r.call(name, [t(2, 3, 2), -2, {"keepdim": True}], lambda x, d, o, f=f: f(x, d, keepdim=True))
         r.call(name, [v(ROWS), 1], f, label="first of equals")
         r.call(name, [whole(INTS, "int32"), 0], f, dtypes=("int32",))
+    for name, f in (("max", torch.max), ("min", torch.min), ("median", torch.median)):
+        r.call(name, [v([0.0, 1.0, 0.0, 0.0, -0.0])], f, label="equals share")
+        r.call(name, [v([1.0, NAN, 3.0, NAN])], f, label="NaN shares")
+    r.call("median", [t(0)], torch.median, grad=False)
+    r.call("prod", [v([[0.0, 2.0, 0.0], [3.0, 0.0, 2.0]]), 1], torch.prod, label="two zeros")
     for name, f in (("argmax", torch.argmax), ("argmin", torch.argmin)):
         for args in ([t(2, 3)], [t(2, 3), 1], [v(ROWS), 1], [v(ROWS), 0], [whole(INTS, "int32"), 1], [t()]):
             r.call(name, args, f, grad=False)
@@ -77,6 +82,7 @@ def moments(r):
     for args in ([t(2, 3), 1], [t(2, 3), [0, 1], {"keepdim": True}], [v([[1000.0, 1000.0], [-1000.0, 0.0], [-INF, -INF]]), 1], [t(2, 3)]):
         r.call("logsumexp", args, lse, grad=len(args) < 2 or args[1] != 1 or True)
     r.call("logsumexp", [v(ROWS), 1], lse, grad=False, label="special")
+    r.call("logsumexp", [whole(INTS, "int32"), 1], lse, grad=False, dtypes=("int32",), label="whole")
     norm = lambda x, p=2, d=None, o={}: torch.norm(x, p, dim=all_dims(x, d), **keep(o)) if d is not None or x.dim() else torch.norm(x, p)
     for args in ([t(2, 3)], [t(2, 3), 1, 1], [t(2, 3), 3, 0, {"keepdim": True}], [t(2, 3), INF, 1], [t(2, 3), -INF], [t(2, 3), 0.5, [0, 1]], [t(2, 3), 0, 1], [t(2, 3), 2, 1], [t(2, 3), -1, 1]):
         r.call("norm", args, norm)
@@ -154,6 +160,7 @@ def movement(r):
     r.call("asStridedScatter", [t(4, 3), t(2, 2), [2, 2], [3, 1], 1], strided_scatter)
     for args in ([t(7), 0, 3, 1], [t(2, 7), 1, 3, 2], [t(6, 2), 0, 2, 2]):
         r.call("unfold", args, lambda x, *a: x.unfold(*a))
+    r.call("unfold", [t(), 0, 1, 1], lambda x, *a: x.unfold(*a))
     for args in ([t(3, 4)], [t(3, 4), 1], [t(3, 4), -1], [t(2, 3, 4), 0, 0, 2], [t(2, 2), 5]):
         r.call("diagonal", args, torch.diagonal)
     r.call("toDType", [t(2, 3), "float64"], lambda x, d: x.to(torch.float64))

@@ -1,6 +1,7 @@
 // Walking the graph backwards: which nodes to visit, in which order, where gradients add up. Knows no operation by name.
 import { DeviceError, DTypeError, GradientError, isFloat, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { AccumulateNode, type Edge, edgeOf, type InputGrad, type Meta, mode, type Node } from "./graph.js"
+import { accumulate, accumulateRows } from "./accumulate.js"
+import { AccumulateNode, type Edge, edgeOf, type Meta, mode, type Node } from "./graph.js"
 import { argumentReader, describe } from "./arguments.js"
 import { onesLike } from "./creation.js"
 import { itemSync } from "./host.js"
@@ -275,7 +276,7 @@ function visit(state: Walk, node: Node): void {
 
 /** True for a leaf that just stores its gradient: rows stay rows only where nobody looks at them or records them. */
 const takesRows = (state: Walk, node: Node): node is AccumulateNode =>
-  node instanceof AccumulateNode && !node.hooks && !state.wanted && !mode.record
+  node instanceof AccumulateNode && !node.hooks?.get(0)?.size && !state.wanted && !mode.record
 
 /** Frees gradients that only the engine held, now that they were passed on. */
 function recycle(
@@ -326,30 +327,6 @@ function checkReplaced(replaced: unknown, g: Tensor): Tensor {
     )
   }
   return replaced
-}
-
-function accumulateRows(leaf: Tensor, rows: RowGradient): void {
-  if (leaf.disposed || !leaf.requiresGrad) return
-  if (leaf.grad !== null) rows.addTo(leaf.grad)
-  else leaf.rowGradient = leaf.rowGradient?.concat(rows) ?? rows
-}
-
-function accumulate(leaf: Tensor, g: Tensor, owned: boolean): void {
-  if (leaf.disposed || !leaf.requiresGrad) return
-  store(leaf, g, owned)
-  // Rows that came before join the whole gradient: there is one of the two, as in PyTorch.
-  const rows = leaf.rowGradient
-  leaf.rowGradient = null
-  if (rows) store(leaf, rows.toDense(), true)
-}
-
-function store(leaf: Tensor, g: Tensor, owned: boolean): void {
-  if (leaf.grad === null) leaf.grad = keep(owned || mode.record ? g : g.clone())
-  else if (mode.record) leaf.grad = keep(add(leaf.grad, g))
-  else {
-    ;(add.op.inPlace as (x: Tensor, y: Tensor) => Tensor)(leaf.grad, g)
-    if (owned && g.handle.owners === 1) g.dispose()
-  }
 }
 
 /** Undoes broadcasting and promotion: sums over stretched dims and casts back. The one place where that happens. */

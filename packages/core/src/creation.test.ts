@@ -56,7 +56,7 @@ describe("tensor", () => {
     expect(() => tensor([null] as never)).toThrow(/got null/)
     expect(() => tensor(tensor(1) as never)).toThrow(/clone\(\).detach\(\)/)
     expect(() => tensor([1], { dtype: "float8" as never })).toThrow(DTypeError)
-    expect(() => tensor([1], { device: "cpu" as never })).toThrow(/must be a Device, got string/)
+    expect(() => tensor([1], { device: "cpu" as never })).toThrow(/device must be a Device .*got the string "cpu"/)
   })
   test("rounds to 16 bits as PyTorch does, and reads them back", () => {
     const values = [0.1, 65504, 65520, 1e-7, -3.14159]

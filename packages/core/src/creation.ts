@@ -105,7 +105,29 @@ export function tensor(values: TensorData, options: TensorOptions = {}): Tensor 
   const flat: (number | boolean | bigint)[] = []
   collect(values, shape, 0, flat)
   const dtype = options.dtype ?? inferDType(flat)
+  checkWhole(flat, dtype)
   return finish(upload(device, encode(flat, dtype), shape, dtype), options)
+}
+
+const bounds: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
+  // Negative bytes count from the end, as in PyTorch.
+  uint8: [-255, 255],
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  int64: [-(2 ** 63), 2 ** 63 - 1],
+}
+
+/** What has no place in an integer dtype is refused, not wrapped; fractions are cut off. */
+function checkWhole(values: ArrayLike<number | boolean | bigint>, dtype: DType): void {
+  const range = bounds[dtype]
+  if (!range) return
+  for (let i = 0; i < values.length; i++) {
+    const x = typeof values[i] === "boolean" ? 0 : (values[i] as number | bigint)
+    const fits = typeof x === "bigint" ? BigInt.asIntN(64, x) === x : Number.isFinite(x)
+    if (fits && Number(x) >= range[0] && Number(x) <= range[1]) continue
+    throw new ValueError(
+      `tensor: element ${i} cannot be held in ${dtype}: got ${String(x)}, expected ${range.join(" to ")}`,
+    )
+  }
 }
 
 function fromTyped(values: ArrayBufferView, options: TensorOptions, device: Device): Tensor {
@@ -114,6 +136,7 @@ function fromTyped(values: ArrayBufferView, options: TensorOptions, device: Devi
     throw new DTypeError("tensor: a DataView has no elements; pass a typed array")
   const list = values as unknown as ArrayLike<number>
   const dtype = options.dtype ?? own ?? defaultDType()
+  if (dtype !== own) checkWhole(list, dtype)
   const array = dtype === own && !(values instanceof Uint8ClampedArray) ? (values as HostArray) : encode(list, dtype)
   return upload(device, array, [list.length], dtype)
 }

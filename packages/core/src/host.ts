@@ -49,11 +49,11 @@ function readable(x: Tensor, name: string): Tensor {
 /** The elements in row-major order, in a typed array of their own. float16 and bfloat16 come as their bits. */
 export async function data(x: Tensor): Promise<HostArray> {
   const source = readable(x, "data")
-  await breathe()
   const size = byteSize(x.dtype)
   const bytes = sizeOf(x.shape) * size
-  const buffer =
-    bytes === 0 ? new ArrayBuffer(0) : await x.device.backend.read(source.storage, source.offset * size, bytes)
+  // Asked for before anything is awaited: what is queued later, or frees the tensor, comes after it.
+  const read = bytes === 0 ? new ArrayBuffer(0) : x.device.backend.read(source.storage, source.offset * size, bytes)
+  const [buffer] = await Promise.all([read, breathe()])
   return hostView(x.dtype, buffer)
 }
 

@@ -51,7 +51,13 @@ export class RowGradient {
     commonDevice("RowGradient", [indices, values])
     if (indices.dtype !== "int32") throw new DTypeError(`RowGradient: the indices must be int32: got ${indices.dtype}`)
     const [count, width] = values.shape
-    if (shape.length !== 2 || values.ndim !== 2 || width !== shape[1] || indices.ndim !== 1 || indices.shape[0] !== count) {
+    if (
+      shape.length !== 2 ||
+      values.ndim !== 2 ||
+      width !== shape[1] ||
+      indices.ndim !== 1 ||
+      indices.shape[0] !== count
+    ) {
       throw new ShapeError(
         `RowGradient: got indices ${shapeText(indices.shape)} and values ${shapeText(values.shape)} for a table ${shapeText(shape)}, expected [N] and [N, E] for [V, E]`,
       )

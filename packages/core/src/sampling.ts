@@ -266,8 +266,7 @@ function fillWith(name: string, x: Tensor, values: HostArray, order: readonly nu
 }
 
 /** Dims by falling stride; those of size 1, whose stride says nothing, stay where they are among equals. */
-const byStride = (x: Tensor): number[] =>
-  x.shape.map((_, d) => d).sort((a, b) => x.strides[b] - x.strides[a] || a - b)
+const byStride = (x: Tensor): number[] => x.shape.map((_, d) => d).sort((a, b) => x.strides[b] - x.strides[a] || a - b)
 
 /** Dims by falling stride if `x` is a gapless permutation of memory, else null: PyTorch then fills in row-major order. */
 function memoryOrder(x: Tensor): readonly number[] | null {

@@ -1,8 +1,9 @@
 // What an in-place change of a window does to history: the base gets a node that replaces the window, and every other
 // window on that base derives its history anew. The geometry of PyTorch's CopySlices.
 import { isContiguous, sizeOf } from "@rondo/backend"
-import { edgeOf, makeNode, Node, Saved, viewRules } from "./graph.js"
+import { edgeOf, type InputGrad, makeNode, Node, Saved, viewRules } from "./graph.js"
 import { asStrided, asStridedScatter, contiguous, reshape, windowSum, zerosOf } from "./ops/movement.js"
+import { RowGradient } from "./rowgradient.js"
 import type { Geometry, Tensor } from "./tensor.js"
 
 /** The shape of everything that a base's storage holds, as one row. */
@@ -32,13 +33,14 @@ function rebase(window: Tensor, node: Node, self: number): Node {
   const [outer, inner] = [geometryOf(base), geometryOf(window)]
   const others = node.edges.map((edge, i) => (i === self ? null : edge))
   const meta = { shape: base.shape, dtype: base.dtype, device: base.device }
-  const rule = ([g]: readonly (Tensor | null)[]): (Tensor | null | undefined)[] => {
+  const rule = ([g]: readonly (Tensor | null)[]): InputGrad[] => {
     if (!g) return []
     const flat = laidOut(g, outer, whole)
     const part = asStrided(flat, inner.shape, inner.strides, inner.offset)
     if (node.saved) node.saved.needs = node.edges.map((edge) => edge !== null)
     const results = node.apply([part.clone()])
-    const own = (self >= 0 ? results[self] : null) ?? zerosOf(part, inner.shape)
+    const given = self >= 0 ? results[self] : null
+    const own = given instanceof RowGradient ? given.toDense() : (given ?? zerosOf(part, inner.shape))
     return [
       takenOut(asStridedScatter(flat, own, inner.shape, inner.strides, inner.offset), outer),
       ...results.map((r, i) => (i === self ? null : r)),

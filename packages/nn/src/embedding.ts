@@ -89,8 +89,15 @@ export class Embedding extends Module {
 
   constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingLayerOptions = {}) {
     super()
-    const { paddingIdx = null, maxNorm = null, normType = 2, scaleGradByFreq = false, sparse = false } = options
-    const { weight } = options
+    const {
+      paddingIdx = null,
+      maxNorm = null,
+      normType = 2,
+      scaleGradByFreq = false,
+      sparse = false,
+      ...rest
+    } = options
+    const { weight, ...factory } = rest
     checkSize("Embedding", "numEmbeddings", numEmbeddings)
     checkSize("Embedding", "embeddingDim", embeddingDim)
     if (paddingIdx !== null && !(paddingIdx >= -numEmbeddings && paddingIdx < numEmbeddings)) {
@@ -109,7 +116,7 @@ export class Embedding extends Module {
         `Embedding: got weight ${shapeText(weight.shape)}, expected [${numEmbeddings}, ${embeddingDim}]`,
       )
     }
-    this.weight = weight ? new Parameter(weight) : emptyParameter([numEmbeddings, embeddingDim], options)
+    this.weight = weight ? new Parameter(weight) : emptyParameter([numEmbeddings, embeddingDim], factory)
     if (!weight) this.resetParameters()
   }
   /**

@@ -1,6 +1,6 @@
 // The base of every layer and model: which parameters, buffers and children it has, and its state as a whole.
 import { checkDType, type DType, DTypeError, isFloat, ValueError } from "@rondo/backend"
-import { Device, keep, noGrad, Tensor } from "@rondo/core"
+import { Device, keep, noGrad, RowGradient, Tensor } from "@rondo/core"
 import { Parameter } from "./parameter.js"
 import { type LoadResult, loadState, type StateDict } from "./state.js"
 
@@ -170,6 +170,8 @@ export abstract class Module {
   zeroGrad({ setToNone = true } = {}): void {
     for (const parameter of this.parameters()) {
       const { grad } = parameter
+      // Rows that are zero are no rows.
+      parameter.rowGradient = null
       if (setToNone) parameter.grad = null
       else if (grad) noGrad(() => (parameter.grad = grad.detach()).zero_())
     }
@@ -254,7 +256,10 @@ export abstract class Module {
   /** Parameters, their gradients and buffers. */
   #everything(): Tensor[] {
     const parameters = this.parameters()
-    const gradients = parameters.flatMap(({ grad }) => (grad ? [grad] : []))
+    const gradients = parameters.flatMap(({ grad, rowGradient: rows }) => [
+      ...(grad ? [grad] : []),
+      ...(rows ? [rows.indices, rows.values] : []),
+    ])
     return [...parameters, ...gradients, ...this.buffers()]
   }
   /** Puts the copies in place: nothing here can fail, so a move happens wholly or not at all. */
@@ -264,6 +269,11 @@ export abstract class Module {
       if (data) parameter.rehome(data)
       data?.dispose()
       if (parameter.grad) parameter.grad = keep(moved.get(parameter.grad) ?? parameter.grad)
+      const rows = parameter.rowGradient
+      if (rows) {
+        const [indices, values] = [rows.indices, rows.values].map((x) => moved.get(x) ?? x)
+        parameter.rowGradient = new RowGradient(rows.shape, indices, values)
+      }
     }
     for (const module of this.modules()) {
       for (const [name, buffer] of module.#ownBuffers(false)) {
@@ -291,11 +301,7 @@ export abstract class Module {
 }
 
 /** Throws a ValueError unless `value` is null or one of `kind`. */
-function mustBe(
-  call: string,
-  value: unknown,
-  kind: { readonly name: string; [Symbol.hasInstance](x: unknown): boolean },
-) {
+function mustBe(call: string, value: unknown, kind: abstract new (...args: never[]) => unknown): void {
   if (value !== null && value !== undefined && !(value instanceof kind))
     throw new ValueError(`${call}: needs a ${kind.name} or null, got ${typeof value}`)
 }

@@ -46,11 +46,7 @@ export interface FactoryOptions {
 }
 
 /** A parameter whose values are still to be drawn. */
-export function emptyParameter(shape: readonly number[], { device, dtype, ...rest }: FactoryOptions): Parameter {
-  // What a layer did not take for itself ends here.
-  const [unknown] = Object.keys(rest)
-  if (unknown !== undefined)
-    throw new ValueError(`unknown option ${unknown}: a layer takes device, dtype and the options that its class lists`)
+export function emptyParameter(shape: readonly number[], { device, dtype }: FactoryOptions): Parameter {
   const data = empty(shape, { device, dtype })
   const parameter = new Parameter(data)
   data.dispose()

@@ -1,6 +1,6 @@
 // Adagrad, as torch.optim.Adagrad: one kernel a parameter.
-import { e } from "@rondo/backend"
-import { type FusedExprs, fullLike, mapInto, type Tensor } from "@rondo/core"
+import { e, GradientError } from "@rondo/backend"
+import { type FusedExprs, fullLike, mapInto, type RowGradient, type Tensor } from "@rondo/core"
 import {
   checkRange,
   GradientOptimizer,
@@ -39,6 +39,8 @@ const updates = variants<FusedExprs>((decays, maximize) => ([p, g, sum], [rate, 
  * Adagrad (Duchi, Hazan and Singer 2011): divides by the root of the sum of all squares so far
  * (https://pytorch.org/docs/stable/generated/torch.optim.Adagrad.html).
  *
+ * Row gradients are taken without weightDecay; with it, `step` throws a GradientError.
+ *
  * Throws a ValueError for options out of range, an empty list of parameters, or tensors that are no leaves.
  *
  * @example
@@ -74,11 +76,32 @@ export class Adagrad extends GradientOptimizer<Required<AdagradOptions>> {
     return { numbers: ["step"], tensors: ["sum"] }
   }
   protected update(p: Tensor, grad: Tensor, state: ParameterState, options: Required<AdagradOptions>): void {
+    const { next, exprs, scalars } = this.#prepare(p, state, options)
+    mapInto("Adagrad.step", [p, next.sum], [p, grad, next.sum], exprs, scalars)
+    Object.assign(state, next)
+  }
+  protected override updateRows(
+    p: Tensor,
+    rows: RowGradient,
+    state: ParameterState,
+    options: Required<AdagradOptions>,
+  ): void {
+    const { weightDecay } = options
+    if (weightDecay !== 0) {
+      throw new GradientError(
+        `Adagrad.step: row gradients do not go with weightDecay, which moves every row: got ${weightDecay}; use an embedding without sparse`,
+      )
+    }
+    const { next, exprs, scalars } = this.#prepare(p, state, options)
+    rows.updateRows("Adagrad.step", [p, next.sum], exprs, scalars)
+    Object.assign(state, next)
+  }
+  /** The state after the step, and what its kernel needs. */
+  #prepare(p: Tensor, state: ParameterState, options: Required<AdagradOptions>) {
     const { lr, lrDecay, weightDecay, initialAccumulatorValue, eps, maximize } = options
     const step = nextStep(state)
     const sum = remembered(state, "sum", () => fullLike(p, initialAccumulatorValue))
-    const exprs = updates(weightDecay !== 0, maximize)
-    mapInto("Adagrad.step", [p, sum], [p, grad, sum], exprs, [lr / (1 + (step - 1) * lrDecay), eps, weightDecay])
-    Object.assign(state, { step, sum })
+    const scalars = [lr / (1 + (step - 1) * lrDecay), eps, weightDecay]
+    return { next: { step, sum }, exprs: updates(weightDecay !== 0, maximize), scalars }
   }
 }

@@ -10,19 +10,25 @@ export interface ClipOptions {
   readonly errorIfNonfinite?: boolean
 }
 
+/** What is changed in place: whole gradients, and the values of row gradients. */
 function gradientsOf(name: string, params: Iterable<Tensor> | Tensor): Tensor[] {
   if (typeof params !== "object" || params === null || !(params instanceof Tensor || Symbol.iterator in params))
     throw new ValueError(`${name}: parameters must be a list: pass module.parameters()`)
   return (params instanceof Tensor ? [params] : [...params]).flatMap((parameter) => {
     if (!(parameter instanceof Tensor))
       throw new ValueError(`${name}: a parameter is no tensor: got ${typeof parameter}`)
-    return parameter.grad ? [parameter.grad.detach()] : []
+    const { grad, rowGradient } = parameter
+    if (grad) return [grad.detach()]
+    if (!rowGradient) return []
+    // Values of rows that are named more than once count together, as one row.
+    parameter.rowGradient = rowGradient.coalesce()
+    return [parameter.rowGradient.values]
   })
 }
 
 /**
  * Scales all gradients, as if they were one vector, so that their norm is at most `maxNorm`. Parameters without a gradient
- * do not count. Nothing is read back: the scaling happens on the device.
+ * do not count; of row gradients the named rows do. Nothing is read back: the scaling happens on the device.
  *
  * Throws a ValueError if `maxNorm` or `normType` is no number, a GradientError for a norm that is not finite if asked to.
  *

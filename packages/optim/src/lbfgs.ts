@@ -2,7 +2,7 @@
 // waits for it, since a device may not be able to read at once.
 import { e, sizeOf, ValueError } from "@rondo/backend"
 import { cat, enableGrad, type FusedExprs, keep, mapInto, noGrad, scope, stack, Tensor, zeros } from "@rondo/core"
-import { checkRange, type GroupOptions, Optimizer, type ParameterState } from "./optimizer.js"
+import { checkRange, type GroupOptions, noRows, Optimizer, type ParameterState } from "./optimizer.js"
 import type { StateLayout } from "./state.js"
 import { strongWolfe, type Trial } from "./wolfe.js"
 
@@ -271,7 +271,8 @@ export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
   #gradient(): Tensor {
     return noGrad(() => {
       const parts = this.#params().map((p) => {
-        const { grad } = p
+        const { grad, rowGradient } = p
+        if (rowGradient && !grad) throw noRows("LBFGS", p)
         return grad ? grad.detach().reshape([-1]) : zeros(sizeOf(p.shape), { dtype: p.dtype, device: p.device })
       })
       return parts.length === 1 ? parts[0].clone() : cat(parts, 0)

@@ -1,6 +1,6 @@
 // What all optimisers share: parameter groups with their options, the state of each parameter, saving and loading both.
-import { DeviceError, shapeText, StateDictError, ValueError } from "@rondo/backend"
-import { enableGrad, keep, noGrad, Tensor } from "@rondo/core"
+import { DeviceError, GradientError, shapeText, StateDictError, ValueError } from "@rondo/backend"
+import { enableGrad, keep, noGrad, type RowGradient, Tensor } from "@rondo/core"
 import { copiedState, groupOptions, type PyTorchState, type StateLayout } from "./state.js"
 
 /** What an optimiser remembers of one parameter, by PyTorch's names: tensors, counts, and lists of tensors. */
@@ -93,6 +93,8 @@ export abstract class Optimizer<O extends object> {
   zeroGrad({ setToNone = true }: { readonly setToNone?: boolean } = {}): void {
     for (const parameter of this.#parameters()) {
       const { grad } = parameter
+      // Rows that are zero are no rows.
+      parameter.rowGradient = null
       if (setToNone) parameter.grad = null
       else if (grad) noGrad(() => (parameter.grad = grad.detach()).zero_())
     }
@@ -179,12 +181,17 @@ export abstract class Optimizer<O extends object> {
 export abstract class GradientOptimizer<O extends object> extends Optimizer<O> {
   /** Changes one parameter by its gradient; `state` is empty at its first step. */
   protected abstract update(parameter: Tensor, grad: Tensor, state: ParameterState, options: O): void
+  /** Changes one parameter by a gradient of few rows. Throws a GradientError where PyTorch knows no such step. */
+  protected updateRows(parameter: Tensor, _rows: RowGradient, _state: ParameterState, _options: O): void {
+    throw noRows(this.label, parameter)
+  }
 
   /**
    * Changes every parameter that has a gradient, in place. `closure`, if given, is called first, computes the loss and its
    * gradients anew, and its result is returned.
    *
-   * Throws a DeviceError if a parameter was moved after its first step.
+   * Throws a DeviceError if a parameter was moved after its first step, a GradientError for a row gradient that the optimiser
+   * does not take.
    */
   override step(): undefined
   override step<T>(closure: () => T): T
@@ -193,19 +200,29 @@ export abstract class GradientOptimizer<O extends object> extends Optimizer<O> {
     noGrad(() => {
       for (const group of this.paramGroups) {
         for (const parameter of group.params) {
-          if (parameter.grad) this.#updateOne(parameter, parameter.grad.detach(), group as unknown as O)
+          const { grad, rowGradient } = parameter
+          const options = group as unknown as O
+          if (grad) this.#updateOne(parameter, (state) => this.update(parameter, grad.detach(), state, options))
+          else if (rowGradient)
+            this.#updateOne(parameter, (state) => this.updateRows(parameter, rowGradient, state, options))
         }
       }
     })
     return loss
   }
-  #updateOne(parameter: Tensor, grad: Tensor, options: O): void {
+  #updateOne(parameter: Tensor, update: (state: ParameterState) => void): void {
     const state = this.follow(parameter)
-    this.update(parameter, grad, state, options)
+    update(state)
     if (Object.keys(state).length === 0) return
     this.remember(parameter, state)
   }
 }
+
+/** What is said of a row gradient where a whole one is needed. */
+export const noRows = (label: string, { shape }: Tensor): GradientError =>
+  new GradientError(
+    `${label}.step: the gradient of a parameter of shape ${shapeText(shape)} holds rows only; use SparseAdam, SGD or Adagrad for it, or an embedding without sparse`,
+  )
 
 /** Throws a ValueError unless `value` is a number in [0, below). */
 export function checkRange(name: string, option: string, value: number, below = Infinity): void {

@@ -1,6 +1,6 @@
 // Stochastic gradient descent with momentum, as torch.optim.SGD: one kernel a parameter.
-import { e, ValueError } from "@rondo/backend"
-import { emptyLike, type FusedExprs, mapInto, type Tensor } from "@rondo/core"
+import { e, GradientError, ValueError } from "@rondo/backend"
+import { emptyLike, type FusedExprs, mapInto, type RowGradient, type Tensor } from "@rondo/core"
 import { checkRange, GradientOptimizer, type GroupOptions, type ParameterState, variants } from "./optimizer.js"
 import type { StateLayout } from "./state.js"
 
@@ -33,6 +33,8 @@ const updates = variants<FusedExprs>((decays, rolls, first, nesterov, maximize) 
 /**
  * Stochastic gradient descent: `p -= lr * d`, where d is the gradient, with `weightDecay` times p added, rolled into
  * `momentum` (https://pytorch.org/docs/stable/generated/torch.optim.SGD.html).
+ *
+ * Row gradients are taken without momentum and weightDecay; with one of them, `step` throws a GradientError.
  *
  * Throws a ValueError for options out of range, an empty list of parameters, or tensors that are no leaves.
  *
@@ -83,5 +85,20 @@ export class SGD extends GradientOptimizer<Required<SGDOptions>> {
     const buffer = first ? emptyLike(p) : (state.momentum_buffer as Tensor)
     mapInto("SGD.step", [p, buffer], first ? [p, grad] : [p, grad, buffer], exprs, scalars)
     state.momentum_buffer = buffer
+  }
+  protected override updateRows(
+    p: Tensor,
+    rows: RowGradient,
+    _state: ParameterState,
+    options: Required<SGDOptions>,
+  ): void {
+    const { lr, momentum, weightDecay, maximize } = options
+    // Both move every row.
+    if (momentum !== 0 || weightDecay !== 0) {
+      throw new GradientError(
+        `SGD.step: row gradients go with neither momentum nor weightDecay: got ${momentum} and ${weightDecay}; use SparseAdam, or an embedding without sparse`,
+      )
+    }
+    rows.addTo(p, maximize ? lr : -lr)
   }
 }

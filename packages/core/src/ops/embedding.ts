@@ -70,7 +70,11 @@ export const embedding = op(
   {
     family: "indexing",
     name: "embedding",
-    takes: { weight: "tensor", index: "tensor", options: { paddingIdx: "number|null", scaleGradByFreq: "flag", sparse: "flag" } },
+    takes: {
+      weight: "tensor",
+      index: "tensor",
+      options: { paddingIdx: "number|null", scaleGradByFreq: "flag", sparse: "flag" },
+    },
     doc: "The rows of a table [V, E] that an int tensor of any shape names: [..., E].",
     // What the options say of the gradient is no derivative: PyTorch's values hold them, not finite differences.
     samples: [
@@ -78,7 +82,6 @@ export const embedding = op(
       [t(4, 3), indices(4)],
       [t(4, 3), indices(4, 0)],
       [t(4, 1), indices(4, 6), { paddingIdx: null }],
-      [t(4, 3), indices(4, 2, 5), { sparse: true }],
     ],
     differentiable: true,
   },

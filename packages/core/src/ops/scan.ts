@@ -2,7 +2,8 @@
 import { type DType, isFloat, type ScanKernel, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
 import { copyOf } from "../place.js"
-import { passOn, type Rule } from "../graph.js"
+import { onesLike } from "../creation.js"
+import { mode, passOn, type Rule } from "../graph.js"
 import { op, readDim } from "../op.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
@@ -95,6 +96,8 @@ const productRule =
   (d: number): Rule =>
   ([g], s) => {
     if (!g) return []
+    // The selections below hide from a second derivative what two zeros of one line do to each other.
+    if (mode.record) return [productGradient(g, s.x, d)]
     // Before the first zero of a line: sum over j >= i of g[j] out[j] / x[i]. At the first zero: the same sum of
     // products in which it counts as 1. Behind it, every product has a zero that is not x[i] itself.
     const zero = eq(s.x, 0)
@@ -111,6 +114,20 @@ function runningProduct(x: Tensor, d: number): Tensor {
     runScan({ kind: "scan", op: "prod", dim: d }, x, totalDType(x.dtype)),
   ])
   return out
+}
+
+/** The gradient of a running product place by place, as PyTorch takes it for second derivatives: no division, no zeros apart. */
+function productGradient(g: Tensor, x: Tensor, d: number): Tensor {
+  const size = x.shape[d]
+  if (size === 0) return g
+  let before = onesLike(narrow(x, d, 0, 1))
+  const parts = Array.from({ length: size }, (_, k) => {
+    const behind = runningProduct(cat([onesLike(before), narrow(x, d, k + 1, size - k - 1)], d), d)
+    const part = mul(before, mul(narrow(g, d, k, size - k), behind).sum(d, { keepdim: true }))
+    before = mul(before, narrow(x, d, k, 1))
+    return part
+  })
+  return cat(parts, d)
 }
 
 /** Values and their int32 positions. */
