@@ -72,7 +72,7 @@ function inspect(home) {
     for (const path of [target.types, target.default])
       if (!path || !files.has(path.slice(2)))
         fail(`${name}: exports["${subpath}"] names ${path}, which is not in the tarball`)
-    if (!/node/.test(subpath)) checkBrowserSafe(home, name, target.default)
+    if (!/node/.test(subpath) && !/\/node\//.test(target.default)) checkBrowserSafe(home, name, target.default)
   }
   for (const file of files) if (file.endsWith(".map")) checkMap(home, name, file)
   return {

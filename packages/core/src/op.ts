@@ -44,7 +44,8 @@ export type Sizes = number[] | [readonly number[]]
 export function readSizes(name: string, sizes: Sizes): number[] {
   const list = (sizes.length === 1 && Array.isArray(sizes[0]) ? [...sizes[0]] : [...sizes]) as number[]
   for (const size of list) {
-    if (!Number.isInteger(size)) throw new ShapeError(`${name}: sizes must be integers, got [${list.map(String).join(", ")}]`)
+    if (!Number.isInteger(size))
+      throw new ShapeError(`${name}: sizes must be integers, got [${list.map(String).join(", ")}]`)
   }
   return list
 }
