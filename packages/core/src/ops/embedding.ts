@@ -26,7 +26,7 @@ export interface EmbeddingOptions {
   readonly sparse?: boolean
 }
 
-/** The row number `paddingIdx` from the front. Throws a ValueError outside of the table. */
+/** @internal The row number `paddingIdx` from the front. Throws a ValueError outside of the table. */
 export function readPadding(name: string, paddingIdx: number | null | undefined, rows: number): number | null {
   if (paddingIdx === null || paddingIdx === undefined) return null
   if (Number.isInteger(paddingIdx) && paddingIdx >= -rows && paddingIdx < rows) return (paddingIdx + rows) % rows

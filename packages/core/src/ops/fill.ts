@@ -134,7 +134,7 @@ function readMasked(name: string, x: Tensor, where: Tensor, value: Tensor | numb
   return typeof value === "object" ? toDType(value, x.dtype) : fullOf(x, value)
 }
 
-/** Puts `value` of any shape that broadcasts where the mask is true; in place. */
+/** @internal Puts `value` of any shape that broadcasts where the mask is true; in place. */
 export function maskedPut_(name: string, x: Tensor, where: Tensor, value: Tensor | number | boolean): Tensor {
   const filling = readMasked(name, x, where, value)
   checkFits(name, x, where.shape)

@@ -27,7 +27,7 @@ function checkWithin(name: string, index: Tensor, x: Tensor, d: number, what: st
 }
 
 // Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
-/** Adds a gradient back to where its values were taken from, along dim `d` of `shape`; reads the positions as `y`. */
+/** @internal Adds a gradient back to where its values were taken from, along dim `d` of `shape`; reads the positions as `y`. */
 export const gatherRule =
   (shape: readonly number[], d: number): Rule =>
   ([g], saved) => [g && scatterAdd(zerosOf(g, shape), d, saved.y, g)]

@@ -103,7 +103,7 @@ export const ops: Readonly<Record<string, Op>> = Object.fromEntries(
   }),
 )
 
-/** The name under which an operation is a method of Tensor, or null. */
+/** @internal The name under which an operation is a method of Tensor, or null. */
 export function methodName(name: string): string | null {
   const { op } = ops[name]
   if (op.family !== "elementwise" && op.method === false) return null

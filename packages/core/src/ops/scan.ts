@@ -134,7 +134,7 @@ function productGradient(g: Tensor, x: Tensor, d: number): Tensor {
 export type ValuesAndPositions = [Tensor, Tensor]
 
 /**
- * Records values that were picked from dim `d` of `x` at `positions`: the gradient goes back to where they came from.
+ * @internal Records values that were picked from dim `d` of `x` at `positions`: the gradient goes back to where they came from.
  */
 export function pickedFrom(name: string, x: Tensor, d: number, values: Tensor, positions: Tensor): Tensor {
   const vjp = gatherRule(x.shape, d)

@@ -10,7 +10,7 @@ import { ne } from "./logic.js"
 import { takeRows } from "./lookup.js"
 import { expand, reshape } from "./movement.js"
 
-/** Throws a DeviceError that names the way out where `x` cannot be read at once. */
+/** @internal Throws a DeviceError that names the way out where `x` cannot be read at once. */
 export function needSyncRead(name: string, x: Tensor, instead: string): void {
   if (x.device.backend.readSync) return
   throw new DeviceError(`${name}: ${x.device.name} cannot be read synchronously; use ${instead}`)
@@ -86,7 +86,7 @@ export const nonzeroSync = op(
   },
 )
 
-/** One index tensor a dim of the mask, together naming its true elements; what a mask stands for in an index. */
+/** @internal One index tensor a dim of the mask, together naming its true elements; what a mask stands for in an index. */
 export function maskIndices(name: string, where: Tensor): Tensor[] {
   needSyncRead(name, where, "await maskedSelect(x, mask), or where(mask, …)")
   const positions = positionsIn(dataSync(truth(where)))
