@@ -17,7 +17,7 @@ import { argumentReader, describe, optionsReader, type TakesOptions } from "./ar
 import { defaultDType } from "./defaults.js"
 import { checkDeviceDType, currentDevice, Device } from "./device.js"
 import { encode, type Nested, upload } from "./host.js"
-import { readSizes, type Sizes } from "./op.js"
+import { readSizesAndOptions, type SizesAndOptions } from "./op.js"
 import { emptyTensor, Tensor } from "./tensor.js"
 
 /** Where and as what a new tensor is made. */
@@ -29,16 +29,10 @@ export interface TensorOptions {
   readonly requiresGrad?: boolean
 }
 
-type SizesAndOptions =
-  readonly number[] | readonly [...number[], TensorOptions] | readonly [readonly number[], TensorOptions?]
+type Sizes = SizesAndOptions<TensorOptions>
 
-function split(name: string, args: SizesAndOptions): { shape: number[]; options: TensorOptions } {
-  const last = args[args.length - 1]
-  const hasOptions = typeof last === "object" && last !== null && !Array.isArray(last)
-  const shape = readSizes(name, (hasOptions ? args.slice(0, -1) : args.filter((x) => x !== undefined)) as Sizes)
-  if (shape.some((size) => size < 0))
-    throw new ShapeError(`${name}: sizes must not be negative, got ${shapeText(shape)}`)
-  const options = hasOptions ? (last as TensorOptions) : {}
+function split(name: string, args: Sizes): { shape: number[]; options: TensorOptions } {
+  const { shape, options } = readSizesAndOptions(name, args)
   return { shape, options: checked(name, options) }
 }
 
@@ -194,7 +188,7 @@ function filled(name: string, shape: readonly number[], value: number, dtype: DT
  * const flags = zeros([4], { dtype: "bool" }) // [4], bool
  * ```
  */
-export function zeros(...args: SizesAndOptions): Tensor {
+export function zeros(...args: Sizes): Tensor {
   const { shape, options } = split("zeros", args)
   return filled("zeros", shape, 0, options.dtype ?? defaultDType(), options)
 }
@@ -206,12 +200,12 @@ export function zeros(...args: SizesAndOptions): Tensor {
  * console.log(await ones(2, 2).tolist()) // [[1, 1], [1, 1]]
  * ```
  */
-export function ones(...args: SizesAndOptions): Tensor {
+export function ones(...args: Sizes): Tensor {
   const { shape, options } = split("ones", args)
   return filled("ones", shape, 1, options.dtype ?? defaultDType(), options)
 }
 /** Memory with whatever it holds. */
-export function empty(...args: SizesAndOptions): Tensor {
+export function empty(...args: Sizes): Tensor {
   const { shape, options } = split("empty", args)
   const device = checkDevice("empty", options.device)
   const dtype = options.dtype ?? defaultDType()

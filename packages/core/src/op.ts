@@ -88,3 +88,19 @@ export function inferSizes(name: string, sizes: readonly number[], shape: readon
   }
   return out
 }
+
+/** Sizes by position or in one array, then perhaps an object of options: how factories are called. */
+export type SizesAndOptions<O> = readonly number[] | readonly [...number[], O] | readonly [readonly number[], O?]
+
+/** Takes such a call apart. Throws a ShapeError for sizes that are none. */
+export function readSizesAndOptions<O extends object>(
+  name: string,
+  args: SizesAndOptions<O>,
+): { shape: number[]; options: O } {
+  const last = args[args.length - 1]
+  const hasOptions = typeof last === "object" && last !== null && !Array.isArray(last)
+  const shape = readSizes(name, (hasOptions ? args.slice(0, -1) : args.filter((x) => x !== undefined)) as Sizes)
+  if (shape.some((size) => size < 0))
+    throw new ShapeError(`${name}: sizes must not be negative, got ${shapeText(shape)}`)
+  return { shape, options: (hasOptions ? last : {}) as O }
+}

@@ -16,7 +16,7 @@ import { type TensorOptions, zeros } from "./creation.js"
 import { defaultDType } from "./defaults.js"
 import { currentDevice } from "./device.js"
 import { dataSync, decode, encode, upload } from "./host.js"
-import { readSizes, type Sizes } from "./op.js"
+import { readSizesAndOptions, type SizesAndOptions } from "./op.js"
 import { copy_ } from "./ops/fill.js"
 import * as draws from "./random/index.js"
 import { defaultGenerator, type Generator, type RealDType } from "./random/index.js"
@@ -28,8 +28,7 @@ export interface RandomOptions extends TensorOptions {
   readonly generator?: Generator
 }
 
-type SizesAndOptions =
-  readonly number[] | readonly [...number[], RandomOptions] | readonly [readonly number[], RandomOptions?]
+type Sizes = SizesAndOptions<RandomOptions>
 
 /**
  * Starts the random stream anew: the same numbers as `torch.manual_seed(seed)` on a CPU follow, on every device.
@@ -58,13 +57,8 @@ export const getRngState = (): Uint8Array => defaultGenerator().getState()
 /** Continues from a state saved by {@link getRngState}, or by PyTorch. Throws a ValueError for anything else. */
 export const setRngState = (state: Uint8Array): void => void defaultGenerator().setState(state)
 
-function split(name: string, args: SizesAndOptions): { shape: number[]; options: RandomOptions } {
-  const last = args[args.length - 1]
-  const hasOptions = typeof last === "object" && last !== null && !Array.isArray(last)
-  const shape = readSizes(name, (hasOptions ? args.slice(0, -1) : args.filter((x) => x !== undefined)) as Sizes)
-  if (shape.some((size) => size < 0))
-    throw new ShapeError(`${name}: sizes must not be negative, got ${shapeText(shape)}`)
-  const options = hasOptions ? (last as RandomOptions) : {}
+function split(name: string, args: Sizes): { shape: number[]; options: RandomOptions } {
+  const { shape, options } = readSizesAndOptions(name, args)
   readOptions[name]?.(options)
   return { shape, options }
 }
@@ -118,7 +112,7 @@ function place(values: HostArray, shape: readonly number[], dtype: DType, option
  * console.log(await rand(2).print()) // tensor([0.4963, 0.7682])
  * ```
  */
-export function rand(...args: SizesAndOptions): Tensor {
+export function rand(...args: Sizes): Tensor {
   const { shape, options } = split("rand", args)
   const dtype = realDType("rand", options.dtype)
   return place(draws.rand(options.generator ?? defaultGenerator(), sizeOf(shape), dtype), shape, dtype, options)
@@ -133,7 +127,7 @@ export function rand(...args: SizesAndOptions): Tensor {
  * const own = randn(3, { generator: new Generator(7) }) // [3], float32
  * ```
  */
-export function randn(...args: SizesAndOptions): Tensor {
+export function randn(...args: Sizes): Tensor {
   const { shape, options } = split("randn", args)
   const dtype = realDType("randn", options.dtype)
   return place(draws.normal(options.generator ?? defaultGenerator(), sizeOf(shape), { dtype }), shape, dtype, options)

@@ -79,6 +79,13 @@ describe("shapes and dtypes that do not fit", () => {
   })
 })
 
+describe("what is no tensor", () => {
+  it("is refused by name", () => {
+    expect(() => new RNNCell(3, 5).forward([1, 2, 3] as never)).toThrow(/RNNCell: needs a tensor, got object/)
+    expect(() => new LSTMCell(3, 5).forward(ones(2, 3), [ones(2, 5), 0] as never)).toThrow(ValueError)
+  })
+})
+
 describe("edges", () => {
   it("draw nothing when dropout does nothing", () => {
     manualSeed(3)

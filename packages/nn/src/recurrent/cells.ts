@@ -2,7 +2,7 @@
 import { DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
 import { linear, type Tensor, zeros } from "@rondo/core"
 import { uniform_ } from "../init.js"
-import { checkSize } from "../linear.js"
+import { checkSize, needTensor } from "../linear.js"
 import { Module } from "../module.js"
 import { emptyParameter, type FactoryOptions, type Parameter } from "../parameter.js"
 import { report } from "./probe.js"
@@ -70,6 +70,7 @@ export abstract class RecurrentCell extends Module {
     return Array.from({ length: this.#recurrence.states }, () => start)
   }
   #check(x: Tensor, states: readonly Tensor[]): void {
+    for (const value of [x, ...states]) needTensor(this.#name, value)
     if ((x.ndim !== 1 && x.ndim !== 2) || x.shape[x.ndim - 1] !== this.inputSize) {
       throw new ShapeError(
         `${this.#name}: got x ${shapeText(x.shape)}, expected [B, ${this.inputSize}] or [${this.inputSize}]`,
