@@ -41,7 +41,8 @@ const testArrows = {
   datasets: ["@rondo/backend-cpu-js"],
 }
 testArrows.optim = ["@rondo/backend-cpu-js", "@rondo/nn"]
-testArrows.conformance = ["@rondo/backend-cpu-js"]
+testArrows["backend-wasm-simd"] = ["@rondo/backend-cpu-js"]
+testArrows.conformance = ["@rondo/backend-cpu-js", "@rondo/backend-wasm-simd"]
 testArrows.onnx = ["@rondo/backend-cpu-js"]
 
 const backendNames = ["cpu-js", "wasm-simd", "webgpu", "cuda", "cuda-addon"]

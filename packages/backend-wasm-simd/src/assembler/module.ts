@@ -1,0 +1,141 @@
+// Puts functions together into the bytes of a WebAssembly module. Knows sections and encodings, nothing of kernels.
+import { FunctionBuilder } from "./function.js"
+import { leb, type ValueType } from "./instructions.js"
+
+const typeCodes: Record<ValueType, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b }
+
+/** The memory that a module imports as `env.memory`. */
+export interface MemoryImport {
+  /** Most pages of 64 KiB; must agree with the memory itself. */
+  readonly maximum: number
+  readonly shared: boolean
+}
+
+/** A function that can be called: one of the module's own or an import. */
+export interface Callable {
+  readonly name: string
+  readonly params: readonly ValueType[]
+  readonly result: ValueType | null
+}
+
+const text = (value: string): number[] => {
+  const bytes = [...new TextEncoder().encode(value)]
+  return [...leb(bytes.length), ...bytes]
+}
+
+/** A list with its length in front. */
+const vector = (items: readonly (readonly number[])[]): number[] => [...leb(items.length), ...items.flat()]
+
+const section = (id: number, content: readonly number[]): number[] => [id, ...leb(content.length), ...content]
+
+/**
+ * Collects functions and writes the module. The memory and all imported functions come from the import object's `env`.
+ *
+ * @example
+ * ```ts skip
+ * const module = new ModuleBuilder({ maximum: 65536, shared: false })
+ * const f = module.define("add", ["i32", "i32"], "i32")
+ * f.give(f.args[0].add(f.args[1]))
+ * new WebAssembly.Module(module.bytes())
+ * ```
+ */
+export class ModuleBuilder {
+  private readonly memory: MemoryImport
+  private readonly imports: Callable[] = []
+  private readonly functions: FunctionBuilder[] = []
+  private readonly exported = new Set<FunctionBuilder>()
+  private readonly helpers = new Map<string, FunctionBuilder>()
+
+  constructor(memory: MemoryImport) {
+    this.memory = memory
+  }
+
+  /** An imported function, once for each name. Import before defining functions that call it: numbers depend on it only at the end. */
+  import(name: string, params: readonly ValueType[], result: ValueType | null): Callable {
+    const known = this.imports.find((one) => one.name === name)
+    if (known) return known
+    const made: Callable = { name, params, result }
+    this.imports.push(made)
+    return made
+  }
+
+  /** A new function; exported under its name unless `internal`. */
+  define(name: string, params: readonly ValueType[], result: ValueType | null = null, internal = false): FunctionBuilder {
+    const made = new FunctionBuilder(this, name, params, result)
+    this.functions.push(made)
+    if (!internal) this.exported.add(made)
+    return made
+  }
+
+  /** A helper function that several kernels of this module share: defined at the first call. */
+  once(key: string, define: () => FunctionBuilder): FunctionBuilder {
+    let made = this.helpers.get(key)
+    if (!made) this.helpers.set(key, (made = define()))
+    return made
+  }
+
+  /** Names of imported functions, for the import object. */
+  get importNames(): readonly string[] {
+    return this.imports.map(({ name }) => name)
+  }
+
+  private indexOf(callable: Callable): number {
+    const imported = this.imports.indexOf(callable)
+    if (imported >= 0) return imported
+    const own = this.functions.indexOf(callable as FunctionBuilder)
+    if (own < 0) throw new Error(`wasm-simd: ${callable.name} belongs to another module`)
+    return this.imports.length + own
+  }
+
+  bytes(): Uint8Array<ArrayBuffer> {
+    const signatures: number[][] = []
+    const keys = new Map<string, number>()
+    const typeOf = ({ params, result }: Callable): number => {
+      const results = result ? [result] : []
+      const code = [0x60, ...vector(params.map((t) => [typeCodes[t]])), ...vector(results.map((t) => [typeCodes[t]]))]
+      const key = code.join()
+      let index = keys.get(key)
+      if (index === undefined) {
+        index = signatures.push(code) - 1
+        keys.set(key, index)
+      }
+      return index
+    }
+    const env = text("env")
+    const limits = [this.memory.shared ? 3 : 1, ...leb(0), ...leb(this.memory.maximum)]
+    const importTypes = this.imports.map(typeOf)
+    const types = this.functions.map(typeOf)
+    const imports = [
+      [...env, ...text("memory"), 2, ...limits],
+      ...this.imports.map(({ name }, i) => [...env, ...text(name), 0, ...leb(importTypes[i])]),
+    ]
+    const exports = this.functions
+      .filter((f) => this.exported.has(f))
+      .map((f) => [...text(f.name), 0, ...leb(this.indexOf(f))])
+    const bodies = this.functions.map((f) => body(f, (callable) => this.indexOf(callable)))
+    return new Uint8Array(
+      [
+        [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+        section(1, vector(signatures)),
+        section(2, vector(imports)),
+        section(3, vector(types.map(leb))),
+        section(7, vector(exports)),
+        section(10, vector(bodies)),
+      ].flat(),
+    )
+  }
+}
+
+/** Locals in runs of one type, then the code, with its length in front. */
+function body(f: FunctionBuilder, indexOf: (callable: Callable) => number): number[] {
+  const runs: number[][] = []
+  for (let i = 0; i < f.locals.length; ) {
+    let end = i
+    while (end < f.locals.length && f.locals[end] === f.locals[i]) end++
+    runs.push([...leb(end - i), typeCodes[f.locals[i]]])
+    i = end
+  }
+  const code = f.code.flatMap((part) => (typeof part === "number" ? part : leb(indexOf(part))))
+  const all = [...vector(runs), ...code, 0x0b]
+  return [...leb(all.length), ...all]
+}

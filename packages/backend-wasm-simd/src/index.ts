@@ -1,0 +1,2 @@
+// Rondo's default backend, `wasm-simd`.
+export { WasmSimd, wasmSimd, type WasmSimdOptions } from "./backend.js"
