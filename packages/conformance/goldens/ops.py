@@ -1,4 +1,5 @@
-"""Writes ops.safetensors: what PyTorch computes for every operation of Rondo's tables, and its gradients.
+"""Writes ops.safetensors: what PyTorch computes for every operation of Rondo's tables and every recurrent layer, and its
+gradients.
 
     /usr/bin/python3 ops.py
 
@@ -17,6 +18,7 @@ import torch
 
 import ops_elementwise
 import ops_indexing
+import ops_recurrent
 import ops_structured
 from golden_calls import DTYPES, NAMES, Recorder
 from safetensors_io import save
@@ -97,7 +99,8 @@ def main():
     ops_structured.record(recorder)
     ops_indexing.record(recorder)
     compact = lambda value: json.dumps(value, separators=(",", ":"))
-    metadata = {"draws": compact(draws(recorder)), "calls": compact(recorder.calls), "promotions": compact(promotions()), "torch": "1.13.1"}
+    metadata = {"draws": compact(draws(recorder)), "calls": compact(recorder.calls), "promotions": compact(promotions()), "torch": "1.13.1",
+                "recurrent": compact(ops_recurrent.record(recorder.tensors))}  # fmt: skip
     save(str(HERE / "ops.safetensors"), recorder.tensors, metadata)
     missing = sorted(names - {c["op"] for c in recorder.calls})
     print(len(recorder.calls), "calls,", len(recorder.tensors), "tensors; exported names without a call:", " ".join(missing))

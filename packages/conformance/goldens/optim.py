@@ -95,11 +95,14 @@ def run(kind, options, dtype, groups=False, states=None):
 trajectories, states = [], []
 last = dict(SETTINGS)
 for kind, options in SETTINGS:
-    # Of a line search in float32 every decision hangs on the last bit.
-    for dtype in (torch.float64,) if kind == "LBFGS" else (torch.float64, torch.float32):
+    for dtype in (torch.float64, torch.float32):
+        # L-BFGS in float32: rounding grows by a digit a step, and on a search from a tiny first length all hangs on the last bit.
+        rounded = kind == "LBFGS" and dtype == torch.float32
+        if rounded and options.get("lr") == 0.01:
+            continue
         saved = states if options is last[kind] and dtype == torch.float64 else None
         trajectories.append({"kind": kind, "options": {camel(k): v for k, v in options.items()}, "groups": False,
-                             "dtype": str(dtype)[6:], "steps": run(kind, options, dtype, False, saved)})  # fmt: skip
+                             "dtype": str(dtype)[6:], "steps": run(kind, options, dtype, False, saved)[: 5 if rounded else 10]})  # fmt: skip
 for kind in ("SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD"):
     options = {"lr": 0.05}
     trajectories.append({"kind": kind, "options": options, "groups": True, "dtype": "float64",

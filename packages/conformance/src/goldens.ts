@@ -38,21 +38,55 @@ export interface GoldenPromotion {
   readonly result: string | null
 }
 
+/** A name and a shape. */
+export type GoldenShape = readonly [name: string, shape: readonly number[]]
+
+/** One run of a recurrent layer or cell, or of a function that packs; see `goldens/ops_recurrent.py`. */
+export interface GoldenRun {
+  /** Of its two vectors: `<name>.in` and `<name>.out`. */
+  readonly name: string
+  /** The class or function of nn. */
+  readonly op: string
+  /** What is done with it, beside the options, in words. */
+  readonly how: string
+  readonly inputs: readonly GoldenShape[]
+  readonly parameters: readonly GoldenShape[]
+  readonly outputs: readonly GoldenShape[]
+  /** What the constructor takes before its options. */
+  readonly sizes?: readonly number[]
+  readonly options?: Readonly<Record<string, unknown>>
+  /** Default true. */
+  readonly training?: boolean
+  /** Set before the run, where something is drawn. */
+  readonly seed?: number
+  /** Probability of feeding the targets; null without targets. */
+  readonly forcing?: number | null
+  /** Of the sequences, where they are packed. */
+  readonly lengths?: readonly number[]
+  readonly enforceSorted?: boolean
+  /** Options of the padding afterwards. */
+  readonly pad?: Readonly<Record<string, unknown>>
+  /** Plain data that must come out, such as batch sizes. */
+  readonly facts?: Readonly<Record<string, unknown>>
+}
+
 /** The contents of `goldens/ops.safetensors`, made by `goldens/ops.py`. */
 export class Goldens {
   readonly calls: readonly GoldenCall[]
   readonly draws: readonly { readonly seed: number; readonly steps: readonly GoldenDraw[] }[]
   readonly promotions: readonly GoldenPromotion[]
+  readonly recurrent: readonly GoldenRun[]
   /** The version of PyTorch that wrote it. */
   readonly torch: string
   private readonly file: ReturnType<typeof parseSafetensors>
 
   constructor(bytes: Uint8Array) {
     this.file = parseSafetensors(bytes)
-    const { calls, draws, promotions, torch } = this.file.metadata
+    const { calls, draws, promotions, recurrent, torch } = this.file.metadata
     this.calls = JSON.parse(calls) as GoldenCall[]
     this.draws = JSON.parse(draws) as Goldens["draws"]
     this.promotions = JSON.parse(promotions) as GoldenPromotion[]
+    this.recurrent = JSON.parse(recurrent) as GoldenRun[]
     this.torch = torch
   }
 

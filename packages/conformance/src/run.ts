@@ -1,6 +1,5 @@
 // The runner that needs no test framework: for browser pages and programs of any kind.
-import { checks } from "./checks/index.js"
-import { fail } from "./compare.js"
+import { pickChecks } from "./checks/index.js"
 import { Ledger } from "./deviation.js"
 import { type Report, type Row, summarise } from "./report.js"
 import { byOp, closeContext, type Make, openContext, runCases, type SuiteOptions } from "./suite.js"
@@ -20,12 +19,7 @@ export async function runSuite(make: Make, options: SuiteOptions): Promise<Repor
   const context = await openContext(make, options)
   const ledger = new Ledger(options.deviations ?? [])
   const rows: Row[] = []
-  const known = checks()
-  const unknown = options.only?.find((name) => !known.some((check) => check.name === name))
-  if (unknown)
-    fail(`only: unknown check: got ${unknown}, expected one of ${known.map((check) => check.name).join(", ")}`)
-  for (const check of known) {
-    if (options.only && !options.only.includes(check.name)) continue
+  for (const check of pickChecks(options.only)) {
     for (const cases of byOp(check.cases(context)).values()) {
       rows.push(...(await runCases(context, check.name, cases, ledger)))
     }

@@ -45,6 +45,10 @@ const faults: readonly [name: string, check: string, run: (inner: CpuJs) => Run]
   }],
   ["gradients of another model", "modules", (inner) => (kernel, inputs, outputs, scalars) =>
     inner.run(kernel, inputs, outputs, kernel.kind === "map" ? scalars?.map((x) => x * 1.01) : scalars)],
+  ["sequences that are always read forwards", "recurrent", (inner) => (kernel, inputs, outputs, scalars) =>
+    inner.run(kernel.kind === "recurrent" ? { ...kernel, reverse: false } : kernel, inputs, outputs, scalars)],
+  ["gradients that run the wrong way through time", "recurrent", (inner) => (kernel, inputs, outputs, scalars) =>
+    inner.run(kernel.kind === "recurrentBackward" ? { ...kernel, reverse: !kernel.reverse } : kernel, inputs, outputs, scalars)],
 ] // prettier-ignore
 
 describe("faults that are put into a backend", () => {

@@ -1,6 +1,16 @@
 // Seeing what becomes of memory: weak references to every storage that kernels write for a while. Keeps nothing alive.
 import type { Storage, View } from "@rondo/backend"
-import { observers } from "@rondo/core"
+import { groupStorages, observers } from "@rondo/core"
+
+/** What `run` makes can be seen one by one: storages that are watched in groups live as long as the last of their group. */
+export async function ungrouped<T>(run: () => Promise<T>): Promise<T> {
+  const before = groupStorages(false)
+  try {
+    return await run()
+  } finally {
+    groupStorages(before)
+  }
+}
 
 /** Every storage that operations write between start and stop: how many are still reachable after a collection. */
 export class Watch {

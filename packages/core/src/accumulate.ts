@@ -15,9 +15,9 @@ export function accumulateRows(leaf: Tensor, rows: RowGradient): void {
 /** Adds a whole gradient to that of a leaf; if `owned`, its memory may be taken. */
 export function accumulate(leaf: Tensor, g: Tensor, owned: boolean): void {
   if (leaf.disposed || !leaf.requiresGrad) return
-  store(leaf, g, owned)
-  // Rows that came before join the whole gradient: there is one of the two, as in PyTorch.
+  // Rows that came before join the whole gradient, which takes their place: there is one of the two, as in PyTorch.
   const rows = leaf.rowGradient
+  store(leaf, g, owned)
   leaf.rowGradient = null
   if (rows) store(leaf, rows.toDense(), true)
 }

@@ -40,7 +40,11 @@ describe("argumentReader", () => {
     ["text", () => [x(), "0"], /^f: dim must be a dim \(an integer\): got the string "0"$/],
     ["options of a class", () => [x(), 0, new Date()], /^f: options must be a plain object: got a Date$/],
     ["null for options", () => [x(), 0, null], /^f: options must be a plain object: got null$/],
-    ["a misspelt option", () => [x(), 0, { keepDim: true }], /^f: unknown option keepDim: expected keepdim, weight$/],
+    [
+      "a misspelt option",
+      () => [x(), 0, { keepDim: true }],
+      /^f: unknown option keepDim: expected keepdim, weight; did you mean keepdim\?$/,
+    ],
     ["an option's kind", () => [x(), 0, { keepdim: 1 }], /^f: keepdim must be true or false: got 1$/],
     ["one of two kinds", () => [x(), 0, { weight: [1] }], /^f: weight must be a tensor or null: got \[1\]$/],
     ["too many", () => [x(), 0, {}, 1], /^f: takes at most 3 arguments \(x, dim, options\), got 4$/],

@@ -2,10 +2,12 @@
 // Kinds are about types; whether a dim or an index is in range, the function itself must say.
 import { checkDType, isDType, ValueError } from "@rondo/backend"
 import { Device } from "./device.js"
+import { nearest } from "./names.js"
 import { Generator } from "./random/index.js"
 import { Tensor } from "./tensor.js"
 
-interface KindInfo {
+/** A test of one value. */
+export interface KindInfo {
   /** What the error says was expected. */
   readonly words: string
   readonly fits: (x: unknown) => boolean
@@ -14,11 +16,15 @@ interface KindInfo {
 const isNumber = (x: unknown): boolean => typeof x === "number"
 const isList = (x: unknown): boolean => Array.isArray(x) && x.every(isNumber)
 const isTensor = (x: unknown): boolean => x instanceof Tensor
+const isWithin = (x: unknown, low: number, high: number): boolean => typeof x === "number" && x >= low && x <= high
+const isShare = (x: unknown): boolean => isWithin(x, 0, 1) && x !== 1
 
 const kinds = {
   any: { words: "anything", fits: () => true },
   array: { words: "an array", fits: Array.isArray },
+  betas: { words: "two numbers in [0, 1)", fits: (x) => Array.isArray(x) && x.length === 2 && x.every(isShare) },
   bytes: { words: "a Uint8Array", fits: (x) => x instanceof Uint8Array },
+  count: { words: "a whole number of at least 1", fits: (x) => Number.isSafeInteger(x) && isWithin(x, 1, Infinity) },
   device: { words: 'a Device (open one with await device("…"))', fits: (x) => x instanceof Device },
   dim: { words: "a dim (an integer)", fits: isNumber },
   dims: { words: "a dim, an array of dims, or null for all", fits: (x) => isNumber(x) || x === null || isList(x) },
@@ -27,6 +33,7 @@ const kinds = {
   function: { words: "a function", fits: (x) => typeof x === "function" },
   generator: { words: "a Generator", fits: (x) => x instanceof Generator },
   integer: { words: "an integer", fits: Number.isSafeInteger },
+  integers: { words: "an array of integers", fits: (x) => Array.isArray(x) && x.every(Number.isSafeInteger) },
   list: { words: "an array of numbers", fits: isList },
   null: { words: "null", fits: (x) => x === null },
   number: { words: "a number", fits: isNumber },
@@ -35,6 +42,15 @@ const kinds = {
     words: "a tensor, a number or a boolean",
     fits: (x) => isTensor(x) || isNumber(x) || typeof x === "boolean",
   },
+  pair: {
+    words: "two numbers",
+    fits: (x) => isList(x) && (x as number[]).length === 2 && !(x as number[]).some(isNaN),
+  },
+  positive: { words: "a number above 0", fits: (x) => isWithin(x, 0, Infinity) && x !== 0 },
+  probability: { words: "a number from 0 to 1", fits: (x) => isWithin(x, 0, 1) },
+  rate: { words: "a number of at least 0", fits: (x) => isWithin(x, 0, Number.MAX_VALUE) },
+  real: { words: "a number", fits: (x) => isNumber(x) && !Number.isNaN(x) },
+  size: { words: "a whole number of at least 0", fits: (x) => Number.isSafeInteger(x) && isWithin(x, 0, Infinity) },
   tensor: { words: "a tensor", fits: isTensor },
   tensors: { words: "an array of tensors", fits: (x) => Array.isArray(x) && x.every(isTensor) },
   text: { words: "a string", fits: (x) => typeof x === "string" },
@@ -43,8 +59,12 @@ const kinds = {
 /** A kind of argument. */
 export type Kind = keyof typeof kinds
 type OneOf = Kind | `${Kind}|${Kind}`
-/** Named options, all of which may be left out. */
-export type TakesOptions = Readonly<Record<string, OneOf>>
+/** What fits an option: a kind (or either of two), one of a list of values, or what a test lets through. */
+export type OptionCheck = OneOf | readonly (string | number | null)[] | KindInfo
+/** What fits an option that cannot be left out. */
+export type RequiredOption = `${OneOf}!`
+/** Named options. */
+export type TakesOptions = Readonly<Record<string, OptionCheck | RequiredOption>>
 /**
  * Arguments by name, in their order. `?` marks what may be left out, `...` what takes all arguments that follow; `...sizes`
  * are numbers, one by one or as one array. An object stands for options.
@@ -94,18 +114,44 @@ function fitting(name: string, parameter: string, text: string): (x: unknown) =>
   }
 }
 
-/** Makes the reader of options alone; see {@link argumentReader}. */
-export function optionsReader(name: string, takes: TakesOptions): (x: unknown) => void {
-  const readers = new Map(Object.entries(takes).map(([key, kind]) => [key, fitting(name, key, `${kind}?`)]))
+/** Checks one option, and names it where it must not be missing. */
+function optionReader(name: string, key: string, check: OptionCheck | RequiredOption): (x: unknown) => void {
+  if (typeof check === "string") return fitting(name, key, check.endsWith("!") ? check.slice(0, -1) : `${check}?`)
+  const listed = Array.isArray(check) ? (check as readonly unknown[]) : null
+  const { words, fits } = listed ? { words: alternatives(listed), fits: (x: unknown) => listed.includes(x) } : (check as KindInfo)
   return (x) => {
-    if (x === undefined) return
-    if (!isPlain(x)) refuse(name, "options", "a plain object", x)
-    for (const key of Object.keys(x)) {
-      const read = readers.get(key)
-      if (!read) throw new ValueError(`${name}: unknown option ${key}: expected ${[...readers.keys()].join(", ")}`)
-      read(x[key])
-    }
+    if (x !== undefined && !fits(x)) refuse(name, key, words, x)
   }
+} // prettier-ignore
+
+/** `"a", "b" or 1` */
+function alternatives(values: readonly unknown[]): string {
+  const words = values.map((value) => JSON.stringify(value))
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`
+}
+
+/** Makes the reader of options alone; see {@link argumentReader}. With `others`, unknown names are let pass. */
+export function optionsReader(name: string, takes: TakesOptions, { others = false } = {}): (x: unknown) => void {
+  const known = Object.keys(takes)
+  const readers = new Map(known.map((key) => [key, optionReader(name, key, takes[key])]))
+  const needed = known.filter((key) => typeof takes[key] === "string" && takes[key].endsWith("!"))
+  return (x) => {
+    if (x !== undefined && !isPlain(x)) refuse(name, "options", "a plain object", x)
+    const options: Readonly<Record<string, unknown>> = x ?? {}
+    for (const key of Object.keys(options)) {
+      const read = readers.get(key)
+      if (read) read(options[key])
+      else if (!others) refuseUnknown(name, key, known)
+    }
+    for (const key of needed) if (options[key] === undefined) readers.get(key)?.(undefined)
+  }
+}
+
+function refuseUnknown(name: string, key: string, known: readonly string[]): never {
+  const meant = nearest(key, known)
+  throw new ValueError(
+    `${name}: unknown option ${key}: expected ${known.join(", ") || "none"}${meant === null ? "" : `; did you mean ${meant}?`}`,
+  )
 }
 
 function sizesReader(name: string, parameter: string): Part {

@@ -1,9 +1,10 @@
 // Checkpoints: what goes in comes out, a file that does not fit changes nothing. Resuming a training run is tested in optim.
-import { FormatError, ValueError } from "@rondo/backend"
+import { DisposedError, FormatError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
 import fc from "fast-check"
 import { beforeAll, describe, expect, it } from "vitest"
 import {
+  currentDevice,
   Generator,
   loadCheckpoint,
   loadSafetensors,
@@ -111,6 +112,7 @@ describe("a checkpoint", () => {
       [() => 1, /extra cannot be saved: got function/],
       [{ m: new Map() }, /extra.m cannot be saved: got Map/],
       [Symbol("x"), /got symbol/],
+      [{ n: 10n ** 100_000n }, /extra.n has more than 100000 digits/],
     ] as [unknown, RegExp][]) {
       await expect(saveCheckpoint({ extra })).rejects.toThrow(ValueError)
       await expect(saveCheckpoint({ extra })).rejects.toThrow(text)
@@ -143,6 +145,7 @@ describe("a checkpoint that does not fit", () => {
     ["other names", () => saveCheckpoint({ model: new Holder({ w: zeros(2), c: zeros(1) }), optimizer: new Holder(1) }), /b is missing; c is unexpected/],
     ["a tensor that is not there", () => text({ version: 1, random: false, parts: { model: { w: { $tensor: "q" } }, optimizer: 1 } }), /model.w: the file has no tensor "q"/],
     ["a mark that nobody wrote", () => text({ version: 1, random: false, parts: { model: { $code: "1" }, optimizer: 1 } }), /model: cannot read/],
+    ["a number of millions of digits", () => text({ version: 1, random: false, parts: { model: { $bigint: "9".repeat(3e6) }, optimizer: 1 } }), /model: cannot read/],
     ["no random state", () => lacking(["model.w", 2], ["model.b", 1]), /random state is missing/],
     ["half a file", async () => (await saveCheckpoint({ model: model(2), optimizer: new Holder(1) })).slice(0, 200), /truncated/],
   ])("%s: a FormatError, and nothing has changed", async (_, make, message) => {
@@ -167,4 +170,40 @@ describe("a checkpoint that does not fit", () => {
     expect(optimizer.value).toBe("mine")
     expect(generator.getState()).toEqual(before)
   })
+  it("is undone for parts that load into their own tensors, and for the one that refuses", async () => {
+    /** As a module: its state shares memory with it, and is copied into. */
+    class InPlace implements Stateful {
+      readonly w: Tensor
+      readonly limit: number
+      constructor(values: number[], limit = Infinity) {
+        this.w = tensor(values)
+        this.limit = limit
+      }
+      stateDict() {
+        return { w: this.w }
+      }
+      loadStateDict({ w }: { w: Tensor }): void {
+        this.w.copy_(w)
+        if (Number(w.select(0, 0).itemSync()) > this.limit) throw new ValueError("too much")
+      }
+    }
+    const file = await saveCheckpoint({ others: { ema: new InPlace([7, 8]), next: new InPlace([9]) } })
+    const parts = { ema: new InPlace([1, 2]), next: new InPlace([3], 5) }
+    await expect(loadCheckpoint(file, { others: parts })).rejects.toThrow(/others.next: too much/)
+    expect([parts.ema.w.tolistSync(), parts.next.w.tolistSync()]).toEqual([[1, 2], [3]])
+  })
+  it("frees what it had read", async () => {
+    const device = currentDevice()
+    const made: Tensor[] = []
+    const refuses = { stateDict: () => ({ w: zeros(1000) }), loadStateDict: ({ w }: { w: Tensor }) => { made.push(w); throw new ValueError("no") } } // prettier-ignore
+    const file = await saveCheckpoint({ loader: refuses, extra: [zeros(10)] })
+    await expect(loadCheckpoint(file, { loader: refuses }, { device })).rejects.toThrow(FormatError)
+    expect(() => made[0].sum()).toThrow(DisposedError)
+  })
+})
+
+it("a tensor whose name ends as those of bytes do stays a tensor", async () => {
+  const value = { "w#bytes": tensor([1]), w: new Uint8Array([2]), "w#bytes'": tensor([3]) }
+  const { extra } = await loadCheckpoint(await saveCheckpoint({ extra: value }), {})
+  expect(plain(extra)).toEqual(plain(value))
 })

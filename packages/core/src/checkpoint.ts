@@ -4,10 +4,16 @@ import { FormatError, shapeText, ValueError } from "@rondo/backend"
 import { currentDevice, type Device } from "./device.js"
 import { makeTensor } from "./elements.js"
 import { defaultGenerator, type Generator } from "./random/index.js"
-import { isForeignDType, openSafetensors, type SafetensorsTensor, serializeSafetensors } from "./safetensors/index.js"
+import {
+  isForeignDType,
+  openSafetensors,
+  type SafetensorsReader,
+  type SafetensorsTensor,
+  serializeSafetensors,
+} from "./safetensors/index.js"
 import { bytesOf } from "./safetensors/state.js"
 import type { FileInput } from "./source.js"
-import { packTree, unpackTree } from "./tree.js"
+import { copyTree, packTree, unpackTree } from "./tree.js"
 import { Tensor } from "./tensor.js"
 
 /** Anything whose state can be taken and put back: modules, optimisers, schedulers, loaders. */
@@ -115,6 +121,17 @@ export interface LoadCheckpointOptions {
  *
  * @throws FormatError for a damaged file, one that is no checkpoint, and one that does not fit the parts, saying where; then
  *   nothing has changed
+ * @example
+ * ```ts
+ * const makeRun = () => {
+ *   const model = new Linear(2, 1)
+ *   const optimizer = new Adam(model.parameters())
+ *   return { model, optimizer, scheduler: new StepLR(optimizer, { stepSize: 10 }) }
+ * }
+ * const file = await saveCheckpoint({ ...makeRun(), extra: { epoch: 7 } })
+ * const { extra } = await loadCheckpoint(file, makeRun())
+ * console.log(extra) // { epoch: 7 }
+ * ```
  */
 export async function loadCheckpoint(
   input: FileInput,
@@ -129,13 +146,44 @@ export async function loadCheckpoint(
   const description = describe(op, reader.metadata[key])
   checkNames(op, Object.keys(description.parts), [...own.keys()])
   const tensors = new Map<string, Tensor | Uint8Array>()
+  try {
+    await readLeaves(op, reader, device, tensors)
+    return { extra: restore(op, { parts, own, generator }, description, tensors) }
+  } catch (error) {
+    for (const tensor of tensors.values()) if (tensor instanceof Tensor) tensor.dispose()
+    throw error
+  }
+}
+
+/** Reads everything into `leaves`, one after another. */
+async function readLeaves(
+  op: string,
+  reader: SafetensorsReader,
+  device: Device,
+  leaves: Map<string, Tensor | Uint8Array>,
+): Promise<void> {
   for (const [name, { dtype }] of reader.entries) {
-    const { shape, data } = await reader.read(name)
     if (isForeignDType(dtype))
       throw new FormatError(`${op}: tensor ${JSON.stringify(name)} is ${dtype}, which no checkpoint holds`)
+    const { shape, data } = await reader.read(name)
     const isBytes = name === randomName || name.endsWith("#bytes")
-    tensors.set(name, isBytes ? data.slice() : makeTensor(op, { type: dtype, shape, bytes: data }, { device }))
+    leaves.set(name, isBytes ? data.slice() : makeTensor(op, { type: dtype, shape, bytes: data }, { device }))
   }
+}
+
+interface Receivers {
+  readonly parts: CheckpointParts
+  readonly own: Map<string, Stateful>
+  readonly generator: Generator | null
+}
+
+/** Holds what was read against the parts, then loads it. Returns what was saved beside them. */
+function restore(
+  op: string,
+  { parts, own, generator }: Receivers,
+  description: Description,
+  tensors: ReadonlyMap<string, Tensor | Uint8Array>,
+): unknown {
   const states = new Map(
     Object.entries(description.parts).map(([name, tree]) => [name, unpackTree(op, name, tree, tensors)]),
   )
@@ -144,7 +192,7 @@ export async function loadCheckpoint(
   const random = description.random ? tensors.get(randomName) : undefined
   if (description.random && !(random instanceof Uint8Array)) throw new FormatError(`${op}: random state is missing`)
   putBack(op, own, states, generator && random instanceof Uint8Array ? { generator, random } : null)
-  return { extra }
+  return extra
 }
 
 function deviceOf(model: Stateful | undefined): Device | undefined {
@@ -216,12 +264,24 @@ function putBack(op: string, parts: Map<string, Stateful>, states: Map<string, u
     }
     for (const [name, part] of order) {
       at = name
-      const before = name === "model" ? null : part.stateDict()
+      if (name !== "model") {
+        // A copy: a module among the others shares its tensors with its stateDict, and loads into them.
+        const before = copyTree(part.stateDict())
+        undo.push(() => void part.loadStateDict(before as never))
+      }
       part.loadStateDict(states.get(name) as never)
-      undo.push(() => void (before !== null && part.loadStateDict(before as never)))
     }
   } catch (error) {
-    for (const back of undo.reverse()) back()
+    for (const back of undo.reverse()) tryTo(back)
     throw new FormatError(`${op}: ${at}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
+/** A part that takes no state at all does not keep the others from being put back. */
+function tryTo(back: () => void): void {
+  try {
+    back()
+  } catch {
+    // The error that is reported is the one that made this necessary.
   }
 }

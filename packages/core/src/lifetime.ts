@@ -2,6 +2,41 @@
 import { DisposedError, type Storage } from "@rondo/backend"
 import type { Device } from "./device.js"
 
+/** Dies with the last handle that refers to it: what the collector watches. */
+class Watched {}
+
+/** Storages that are freed together when the collector finds that nothing refers to any of them. */
+interface Group {
+  readonly device: Device
+  /** Null where a storage was given back before. */
+  readonly storages: (Storage | null)[]
+  bytes: number
+  /** Weak: the group must not keep alive what tells of its end. */
+  readonly watched: WeakRef<Watched>
+}
+
+// Watching costs the collector several hundred nanoseconds an object, more than a small operation takes. So small storages
+// are watched in groups, of few bytes: one that lives on holds the others.
+const groupBytes = 16 * 1024
+let mostStorages = 32
+
+/**
+ * Whether small storages are watched in groups, which makes them cheap but keeps them until the last of a group is dropped: the default.
+ * Off, each is watched by itself, for those who want to see what is still reachable. Returns the setting before.
+ *
+ * @example
+ * ```ts
+ * const before = groupStorages(false)
+ * // … look at WeakRefs of storages …
+ * groupStorages(before)
+ * ```
+ */
+export function groupStorages(on: boolean): boolean {
+  const before = mostStorages > 1
+  mostStorages = on ? 32 : 1
+  return before
+}
+
 /**
  * The life of one storage. All tensors that show it share this object, and with it the version counter that catches
  * in-place changes of saved tensors.
@@ -14,39 +49,60 @@ export class Handle {
   /** Tensors made over this storage that were not disposed; those that were merely dropped still count. */
   owners = 0
   disposed = false
-  constructor(device: Device, storage: Storage) {
+  /** @internal Kept alive by all handles of a group. */
+  readonly watched: Watched | null
+  private readonly group: Group | null
+  private readonly slot: number
+
+  constructor(device: Device, storage: Storage, group: Group | null, watched: Watched | null) {
     this.device = device
     this.storage = storage
+    this.group = group
+    this.watched = watched
+    this.slot = group ? group.storages.push(storage) - 1 : 0
   }
   release(): void {
     if (--this.owners > 0 || this.disposed) return
     this.disposed = true
-    registry.unregister(this)
-    this.device.backend.free(this.storage)
-    outstanding.set(this.device, (outstanding.get(this.device) ?? 0) - this.storage.bytes)
+    if (this.group) this.group.storages[this.slot] = null
+    giveBack(this.device, this.storage)
   }
 }
 
-interface Held {
-  readonly device: Device
-  readonly storage: Storage
-}
-
-const registry = new FinalizationRegistry<Held>(({ device, storage }) => {
-  yieldWanted = false
+function giveBack(device: Device, storage: Storage): void {
   device.backend.free(storage)
   outstanding.set(device, (outstanding.get(device) ?? 0) - storage.bytes)
+}
+
+const registry = new FinalizationRegistry<Group>(({ device, storages }) => {
+  yieldWanted = false
+  for (const storage of storages) if (storage) giveBack(device, storage)
 })
+
+/** The group that a device's next small storages join. */
+const open = new WeakMap<Device, Group>()
 
 /** Allocates device memory that is given back when nothing refers to its handle any more. */
 export function allocate(device: Device, bytes: number): Handle {
   const storage = device.backend.alloc(bytes)
-  const handle = new Handle(device, storage)
   // Memory that the collector sees needs no finaliser, which would hold it until the next macrotask.
-  if (device.backend.capabilities.hostMemory) return handle
-  registry.register(handle, { device, storage }, handle)
+  if (device.backend.capabilities.hostMemory) return new Handle(device, storage, null, null)
+  const group = open.get(device)
+  const watched = group?.watched.deref()
   press(device, bytes)
-  return handle
+  if (!group || !watched || group.bytes + bytes > groupBytes || group.storages.length >= mostStorages) {
+    return firstOfGroup(device, storage)
+  }
+  group.bytes += bytes
+  return new Handle(device, storage, group, watched)
+}
+
+function firstOfGroup(device: Device, storage: Storage): Handle {
+  const watched = new Watched()
+  const group: Group = { device, storages: [], bytes: storage.bytes, watched: new WeakRef(watched) }
+  registry.register(watched, group)
+  if (storage.bytes < groupBytes && mostStorages > 1) open.set(device, group)
+  return new Handle(device, storage, group, watched)
 }
 
 // V8 collects when *its* heap grows, and cannot see WebAssembly or GPU memory. Each time that much more is outstanding, one
@@ -55,8 +111,8 @@ export function allocate(device: Device, bytes: number): Handle {
 // V8 several tasks, and finalisers run between tasks: reads yield until the first one has run.
 const pulseEvery = 512 * 2 ** 20
 const pulseBytes = 256 * 2 ** 20
-const outstanding = new Map<Device, number>()
-const pulsedAt = new Map<Device, number>()
+const outstanding = new WeakMap<Device, number>()
+const pulsedAt = new WeakMap<Device, number>()
 let yieldWanted = false
 
 function press(device: Device, bytes: number): void {

@@ -84,6 +84,19 @@ describe("writeFileAtomic", () => {
     expect(readdirSync(folder).sort()).toEqual(["run.safetensors", "taken"])
     await expect(writeFileAtomic(join(folder, "none", "x"), old)).rejects.toThrow(/ENOENT/)
   })
+  it("writes bytes and nothing else", async () => {
+    for (const bad of ["text", ["a"], [new Uint8Array([1]), null], [[1, 2]]] as never[]) {
+      await expect(writeFileAtomic(path, bad)).rejects.toThrow(/got \w+, expected Uint8Array/)
+      expect(new Uint8Array(readFileSync(path))).toEqual(old)
+    }
+    expect(readdirSync(folder)).toEqual(["run.safetensors"])
+  })
+  it("takes names as long as the file system does", async () => {
+    const long = join(folder, `${"é".repeat(120)}.bin`)
+    await writeFileAtomic(long, new Uint8Array([1]))
+    expect([...readFileSync(long)]).toEqual([1])
+    expect(readdirSync(folder)).toHaveLength(2)
+  })
   it("keeps the mode, and what a link points to", async () => {
     chmodSync(path, 0o640)
     const link = join(folder, "latest")

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto"
 import { constants } from "node:fs"
 import { open, realpath, rename, stat, unlink } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
-import { FormatError } from "@rondo/backend"
+import { FormatError, ValueError } from "@rondo/backend"
 import {
   type ByteSource,
   type CheckpointContent,
@@ -19,6 +19,9 @@ import {
   type Tensor,
   type TensorDict,
 } from "./index.js"
+
+// Node reads and writes less than 2 GiB at once.
+const most = 2 ** 30
 
 /** An open file that can be read in pieces. Close it, or bind it with `await using`. */
 export interface FileSource extends ByteSource, AsyncDisposable {
@@ -51,7 +54,7 @@ export async function openFile(path: string): Promise<FileSource> {
     const bytes = new Uint8Array(length)
     let at = 0
     while (at < length) {
-      const { bytesRead } = await handle.read(bytes, at, length - at, offset + at)
+      const { bytesRead } = await handle.read(bytes, at, Math.min(length - at, most), offset + at)
       if (bytesRead === 0) throw new FormatError(`${path}: ended at byte ${offset + at} while it was read`)
       at += bytesRead
     }
@@ -66,7 +69,8 @@ export type Writable = Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Ar
 /**
  * Writes a file such that a crash at any moment leaves either the previous file or the new one, whole: the bytes go to a
  * temporary file in the same folder, which is brought to the disk and then renamed. If it fails, the temporary file is removed
- * and the error passes through; a process that is killed leaves it behind (`.NAME.*.tmp`).
+ * and the error passes through; a process that is killed leaves it behind (`.NAME.*.tmp`). Throws a ValueError for anything but
+ * bytes.
  *
  * @example
  * ```ts no-run
@@ -78,7 +82,9 @@ export async function writeFileAtomic(path: string, data: Writable): Promise<voi
   // A link stays a link: what it points to is replaced.
   const target = await realpath(path).catch(() => path)
   const mode = await stat(target).then((found) => found.mode & 0o777, () => undefined) // prettier-ignore
-  const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString("hex")}.tmp`)
+  // File systems end names at 255 bytes.
+  const name = Buffer.from(basename(target)).subarray(0, 200).toString().replaceAll("\ufffd", "")
+  const temporary = join(dirname(target), `.${name}.${randomBytes(6).toString("hex")}.tmp`)
   const handle = await open(temporary, "wx", mode)
   try {
     try {
@@ -100,12 +106,17 @@ type Handle = Awaited<ReturnType<typeof open>>
 
 async function writeAll(handle: Handle, chunk: Uint8Array): Promise<void> {
   let at = 0
-  while (at < chunk.length) at += (await handle.write(chunk, at, chunk.length - at)).bytesWritten
+  while (at < chunk.length) at += (await handle.write(chunk, at, Math.min(chunk.length - at, most))).bytesWritten
 }
 
 async function* chunksOf(data: Writable): AsyncGenerator<Uint8Array> {
-  if (data instanceof Uint8Array) yield data
-  else yield* data as AsyncIterable<Uint8Array>
+  if (data instanceof Uint8Array) return yield data
+  for await (const chunk of typeof data === "string" ? [data] : (data as AsyncIterable<Uint8Array>)) {
+    if (!(chunk instanceof Uint8Array)) {
+      throw new ValueError(`writeFileAtomic: got ${chunk === null ? "null" : typeof chunk}, expected Uint8Array`)
+    }
+    yield chunk
+  }
 }
 
 /** The new name is on the disk only when the folder is. Some systems cannot do that, and need not. */
@@ -134,7 +145,15 @@ export async function saveSafetensorsFile(
   await writeFileAtomic(path, streamSafetensors(tensors, metadata))
 }
 
-/** Loads tensors, or those that `names` lists, from a safetensors file. Throws as `loadSafetensors`. */
+/**
+ * Loads tensors, or those that `names` lists, from a safetensors file. Throws as `loadSafetensors`.
+ *
+ * @example
+ * ```ts no-run
+ * const model = new Linear(2, 1)
+ * model.loadStateDict(await loadSafetensorsFile("model.safetensors"))
+ * ```
+ */
 export async function loadSafetensorsFile(
   path: string,
   options: LoadTensorsOptions = {},
@@ -143,12 +162,28 @@ export async function loadSafetensorsFile(
   return loadSafetensors(file, options).finally(() => file.close())
 }
 
-/** Writes a checkpoint, atomically. Throws as `saveCheckpoint`; then the file is as it was. */
+/**
+ * Writes a checkpoint, atomically. Throws as `saveCheckpoint`; then the file is as it was.
+ *
+ * @example
+ * ```ts no-run
+ * const model = new Linear(2, 1)
+ * await saveCheckpointFile("run.safetensors", { model, optimizer: new Adam(model.parameters()), extra: { epoch: 4 } })
+ * ```
+ */
 export async function saveCheckpointFile(path: string, content: CheckpointContent): Promise<void> {
   await writeFileAtomic(path, await saveCheckpoint(content))
 }
 
-/** Loads a checkpoint from a file. Throws as `loadCheckpoint`; then nothing has changed. */
+/**
+ * Loads a checkpoint from a file. Throws as `loadCheckpoint`; then nothing has changed.
+ *
+ * @example
+ * ```ts no-run
+ * const model = new Linear(2, 1)
+ * const { extra } = await loadCheckpointFile("run.safetensors", { model, optimizer: new Adam(model.parameters()) })
+ * ```
+ */
 export async function loadCheckpointFile(
   path: string,
   parts: CheckpointParts,

@@ -59,6 +59,17 @@ describe("backward", () => {
     w.rowGradient = null
     expect(w.rowGradient).toBeNull()
   })
+  test("is cleared and replaced through grad, as in PyTorch, where there is one of the two", () => {
+    const w = table()
+    const sparse = (): void => embedding(w, int([2]), { sparse: true }).sum().backward() // prettier-ignore
+    sparse()
+    w.grad = null
+    expect(w.rowGradient).toBeNull()
+    sparse()
+    expect(w.rowGradient?.toDense().tolistSync()).toEqual([[0, 0], [0, 0], [1, 1], [0, 0]]) // prettier-ignore
+    w.grad = w.detach().clone()
+    expect(w.rowGradient).toBeNull()
+  })
   test.each(["rows first", "whole first", "one pass"])("joins a whole gradient: %s", (order) => {
     const w = table()
     const sparse = (): Tensor => embedding(w, int([1, 1]), { sparse: true }).sum()

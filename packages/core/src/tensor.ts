@@ -42,10 +42,8 @@ export class Tensor implements View {
   readonly strides: readonly number[]
   /** Position of the first element in the storage, in elements. */
   readonly offset: number
-  /** The accumulated gradient of a leaf, or of a tensor after {@link retainGrad}. */
-  grad: Tensor | null = null
-
-  /** @internal */ readonly handle: Handle
+  /** The memory that is shown, and how many tensors show it: for subclasses that show it too. */
+  readonly handle: Handle
   /** @internal Tensor whose storage this one is a window on, as far as autograd is concerned. */
   base: Tensor | null
   /** @internal The operation that made this tensor; use {@link gradFn}. */
@@ -58,11 +56,12 @@ export class Tensor implements View {
   seenRewrites = 0
   /** @internal */ disposed = false
   /** @internal */ leafNode: AccumulateNode | null = null
+  private whole: Tensor | null = null
   private wanted = false
   /** The node that hands this tensor its gradient, after {@link retainGrad}; undefined before. */
   private retainer: { readonly node: Node; readonly index: number } | null | undefined
 
-  /** @internal Use {@link tensor} and its kin. */
+  /** For subclasses, as modules' parameters are one: `handle` gains an owner. Use {@link tensor} and its kin. */
   constructor(handle: Handle, dtype: DType, geometry: Geometry, base: Tensor | null) {
     this.handle = handle
     this.storage = handle.storage
@@ -105,8 +104,19 @@ export class Tensor implements View {
     this.requiresGrad_(value)
   }
   /**
+   * The accumulated gradient of a leaf, or of a tensor after {@link retainGrad}. Whatever is put here replaces what there was,
+   * rows included: null clears both.
+   */
+  get grad(): Tensor | null {
+    return this.whole
+  }
+  set grad(value: Tensor | null) {
+    this.whole = value
+    if (this.leafNode) this.leafNode.rows = null
+  }
+  /**
    * What a leaf has in place of `grad` if all of its gradient came as rows, as from an embedding with `sparse`; otherwise
-   * null. Only one of the two is ever set by backward. Optimisers' `zeroGrad` clears both; set it to null to clear it.
+   * null. Only one of the two is ever set by backward. Optimisers' `zeroGrad` clears both, as does `grad = null`.
    */
   get rowGradient(): RowGradient | null {
     return this.leafNode?.rows ?? null
@@ -181,7 +191,7 @@ export class Tensor implements View {
     this.dispose()
   }
   /**
-   * @internal Shows the memory of `other`, of equal shape, from now on. This is how a parameter changes its device or dtype
+   * Shows the memory of `other`, of equal shape, from now on. This is how a parameter changes its device or dtype
    * while optimisers keep hold of it; nobody else needs it. The gradient is not looked at.
    */
   rehome(other: Tensor): void {
@@ -194,7 +204,7 @@ export class Tensor implements View {
     self.strides = other.strides
     self.offset = other.offset
   }
-  /** @internal */
+  /** Throws a DisposedError that names `operation` if this tensor, or its memory, was given up. */
   check(operation: string): void {
     if (this.disposed || this.handle.disposed) throwDisposed(operation)
   }

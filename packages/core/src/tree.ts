@@ -1,11 +1,14 @@
 // Plain data with tensors in it, as JSON with the tensors beside it, and back. What JSON cannot say is spelled with a "$".
 import { FormatError, ValueError } from "@rondo/backend"
+import { noGrad } from "./graph.js"
 import { Tensor } from "./tensor.js"
 
 /** Tensors and bytes of a tree, by their paths; the paths of bytes end in `#bytes`. */
 type Leaves = Map<string, Tensor | Uint8Array>
 
 const maxDepth = 64
+// Longer ones take JavaScript seconds to read, or are more than it can hold.
+const maxDigits = 100_000
 
 /** The tree as JSON. Tensors and bytes go to `leaves`; undefined entries of objects are left out, as JSON does. */
 export function packTree(op: string, path: string, value: unknown, leaves: Leaves, depth = 0): unknown {
@@ -18,8 +21,11 @@ export function packTree(op: string, path: string, value: unknown, leaves: Leave
       return Number.isFinite(value) && !Object.is(value, -0)
         ? value
         : { $number: Object.is(value, -0) ? "-0" : String(value) }
-    case "bigint":
-      return { $bigint: String(value) }
+    case "bigint": {
+      const text = String(value)
+      if (text.length > maxDigits) throw new ValueError(`${op}: ${path} has more than ${maxDigits} digits`)
+      return { $bigint: text }
+    }
     case "object":
       return value === null ? null : packObject(op, path, value, leaves, depth)
     default:
@@ -29,9 +35,9 @@ export function packTree(op: string, path: string, value: unknown, leaves: Leave
 
 function packObject(op: string, path: string, value: object, leaves: Leaves, depth: number): unknown {
   if (value instanceof Tensor || value instanceof Uint8Array) {
-    // Names with dots in them can lead to one path twice.
+    // Names with dots in them can lead to one path twice, and a tensor's must not end as those of bytes do.
     let own = path
-    while (leaves.has(own) || leaves.has(`${own}#bytes`)) own += "'"
+    while (leaves.has(own) || leaves.has(`${own}#bytes`) || own.endsWith("#bytes")) own += "'"
     const name = value instanceof Tensor ? own : `${own}#bytes`
     leaves.set(name, value)
     return value instanceof Tensor ? { $tensor: name } : { $bytes: name }
@@ -77,11 +83,22 @@ export function unpackTree(
   }
   if (typeof content !== "string") return fail()
   if (first === "$number" && /^(-?Infinity|NaN|-0)$/.test(content)) return Number(content)
-  if (first === "$bigint" && /^-?\d+$/.test(content)) return BigInt(content)
+  if (first === "$bigint" && content.length <= maxDigits && /^-?\d+$/.test(content)) return BigInt(content)
   if (first !== "$tensor" && first !== "$bytes") return fail()
   const leaf = leaves.get(content)
   if (leaf instanceof Tensor !== (first === "$tensor")) {
     throw new FormatError(`${op}: ${path}: the file has no ${first.slice(1)} ${JSON.stringify(content)}`)
   }
   return leaf ?? fail()
+}
+
+/** A copy of plain data, tensors and lists included: what it holds stays as it is, whatever happens to the original. */
+export function copyTree(value: unknown): unknown {
+  if (value instanceof Tensor) return noGrad(() => value.detach().clone())
+  if (value instanceof Uint8Array) return value.slice()
+  if (Array.isArray(value)) return value.map(copyTree)
+  if (value === null || typeof value !== "object") return value
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, copyTree(item)]))
 }

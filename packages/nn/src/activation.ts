@@ -1,12 +1,13 @@
 // Nonlinearities and reshapes as layers: each is one operation of core with its options.
-import { ValueError } from "@rondo/backend"
 import {
+  checkOptions,
   elu,
   gelu,
   geluTanh,
   leakyRelu,
   logSigmoid,
   logSoftmax,
+  type OptionChecks,
   relu,
   sigmoid,
   silu,
@@ -24,11 +25,14 @@ export interface InplaceOptions {
   readonly inplace?: boolean
 }
 
+const inplaceChecks: OptionChecks<InplaceOptions> = { inplace: "flag" }
+
 /** Base of those: remembers the option, and prints it as PyTorch does. */
 export abstract class Inplace extends Module {
   readonly inplace: boolean
-  constructor({ inplace = false }: InplaceOptions = {}) {
+  constructor(options?: InplaceOptions) {
     super()
+    const { inplace = false } = checkOptions(new.target.name, inplaceChecks, options)
     this.inplace = inplace
   }
   /** What stands in front of the option. */
@@ -92,6 +96,14 @@ export class LogSigmoid extends Module {
     return logSigmoid(x)
   }
 }
+/** Options of {@link GELU}. */
+export interface GELUOptions {
+  /** The error function itself, or Hendrycks' and Gimpel's approximation by tanh. Default none. */
+  readonly approximate?: "none" | "tanh"
+}
+
+const geluChecks: OptionChecks<GELUOptions> = { approximate: ["none", "tanh"] }
+
 /**
  * x times the normal distribution function of x: exact, by the error function, or approximated by tanh (Hendrycks and
  * Gimpel 2016). Throws a ValueError for another approximation.
@@ -103,11 +115,9 @@ export class LogSigmoid extends Module {
  */
 export class GELU extends Module {
   readonly approximate: "none" | "tanh"
-  constructor({ approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}) {
+  constructor(options?: GELUOptions) {
     super()
-    if (approximate !== "none" && approximate !== "tanh") {
-      throw new ValueError(`GELU: unknown approximation: got "${String(approximate)}", expected "none" or "tanh"`)
-    }
+    const { approximate = "none" } = checkOptions("GELU", geluChecks, options)
     this.approximate = approximate
   }
   forward(x: Tensor): Tensor {
@@ -172,6 +182,16 @@ export class ELU extends Inplace {
     return `alpha=${pythonFloat(this.alpha)}`
   }
 }
+/** Options of {@link Softplus}. */
+export interface SoftplusOptions {
+  /** How sharp the bend is. Default 1. */
+  readonly beta?: number
+  /** Where beta x is larger, x itself is the result. Default 20. */
+  readonly threshold?: number
+}
+
+const softplusChecks: OptionChecks<SoftplusOptions> = { beta: "real", threshold: "real" }
+
 /**
  * log(1 + exp(beta x)) / beta, linear where beta x exceeds `threshold`.
  *
@@ -183,8 +203,9 @@ export class ELU extends Inplace {
 export class Softplus extends Module {
   readonly beta: number
   readonly threshold: number
-  constructor({ beta = 1, threshold = 20 }: { readonly beta?: number; readonly threshold?: number } = {}) {
+  constructor(options?: SoftplusOptions) {
     super()
+    const { beta = 1, threshold = 20 } = checkOptions("Softplus", softplusChecks, options)
     this.beta = beta
     this.threshold = threshold
   }

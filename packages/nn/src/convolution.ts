@@ -1,10 +1,10 @@
 // Convolution along one dim: windows as a view, then one matrix product.
 import { DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { pad, type PadMode, type Tensor } from "@rondo/core"
+import { checkOptions, type OptionChecks, pad, type PadMode, type Tensor } from "@rondo/core"
 import { kaimingUniform_, uniform_ } from "./init.js"
 import { checkSize } from "./linear.js"
 import { Module } from "./module.js"
-import { emptyParameter, type FactoryOptions, type Parameter } from "./parameter.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "./parameter.js"
 
 /** How far the input is extended: a width at both ends, none ("valid"), or what keeps the length at stride 1 ("same"). */
 export type Padding = number | "same" | "valid"
@@ -21,15 +21,22 @@ export interface ConvCall {
   readonly groups?: number
 }
 
+const convChecks: OptionChecks<ConvCall> = {
+  stride: "count",
+  padding: {
+    words: 'a whole number of at least 0, "same" or "valid"',
+    fits: (x) => x === "same" || x === "valid" || (Number.isSafeInteger(x) && (x as number) >= 0),
+  },
+  dilation: "count",
+  groups: "count",
+}
+
 /** Widths before and after. */
 function borders(name: string, padding: Padding, stride: number, reach: number): [number, number] {
   if (padding === "valid") return [0, 0]
   if (padding === "same") {
     if (stride !== 1) throw new ValueError(`${name}: padding "same" needs a stride of 1: got ${stride}`)
     return [Math.floor(reach / 2), reach - Math.floor(reach / 2)]
-  }
-  if (!Number.isInteger(padding) || padding < 0) {
-    throw new ValueError(`${name}: padding must be a whole number of at least 0, "same" or "valid": got ${padding}`)
   }
   return [padding, padding]
 }
@@ -55,9 +62,8 @@ export function windows(x: Tensor, size: number, stride: number, dilation: numbe
  * const y = conv1d(ones(1, 1, 5), ones(1, 1, 3), null, { padding: "same" }) // 2, 3, 3, 3, 2
  * ```
  */
-export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvCall = {}): Tensor {
-  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options
-  for (const [name, value] of Object.entries({ stride, dilation, groups })) checkSize("conv1d", name, value, 1)
+export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options?: ConvCall): Tensor {
+  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = checkOptions("conv1d", convChecks, options)
   if (x.ndim === 2) return conv1d(x.unsqueeze(0), weight, bias, options).squeeze(0)
   checkOperands(x, weight, bias, groups)
   const [out, , size] = weight.shape
@@ -114,6 +120,13 @@ export interface Conv1dOptions extends ConvCall, FactoryOptions {
   readonly paddingMode?: PaddingMode
 }
 
+const layerChecks: OptionChecks<Conv1dOptions> = {
+  ...convChecks,
+  bias: "flag",
+  paddingMode: ["zeros", "reflect", "replicate", "circular"],
+  ...factoryChecks,
+}
+
 /**
  * A learned {@link conv1d}. Starts as `torch.nn.Conv1d` does, drawing the same numbers: weight, then bias, uniform within
  * ±1/sqrt(inChannels / groups * kernelSize).
@@ -140,7 +153,7 @@ export class Conv1d extends Module {
   /** `[outChannels]` */
   bias: Parameter | null
 
-  constructor(inChannels: number, outChannels: number, kernelSize: number, options: Conv1dOptions = {}) {
+  constructor(inChannels: number, outChannels: number, kernelSize: number, options?: Conv1dOptions) {
     super()
     const {
       stride = 1,
@@ -150,15 +163,12 @@ export class Conv1d extends Module {
       bias = true,
       paddingMode = "zeros",
       ...factory
-    } = options
-    for (const [name, value] of Object.entries({ inChannels, outChannels, kernelSize, stride, dilation, groups })) {
+    } = checkOptions("Conv1d", layerChecks, options)
+    for (const [name, value] of Object.entries({ inChannels, outChannels, kernelSize })) {
       checkSize("Conv1d", name, value, 1)
     }
     if (inChannels % groups !== 0 || outChannels % groups !== 0) {
       throw new ValueError(`Conv1d: the groups must divide both channels: got ${groups} for ${inChannels} and ${outChannels}`) // prettier-ignore
-    }
-    if (!Object.hasOwn(padModes, paddingMode)) {
-      throw new ValueError(`Conv1d: unknown paddingMode: got "${paddingMode}", expected ${Object.keys(padModes).join(", ")}`) // prettier-ignore
     }
     borders("Conv1d", padding, stride, 0)
     this.inChannels = inChannels

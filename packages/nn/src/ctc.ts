@@ -1,7 +1,8 @@
 // The loss of sequences whose labels are not aligned with their steps: what users pass, checked and laid out for core's ctc.
 import { DTypeError, IndexError, isFloat, shapeText, ShapeError } from "@rondo/backend"
-import { ctc, encode, type Tensor, upload, zeros } from "@rondo/core"
-import { type LossOptions, reduced } from "./functional.js"
+import { checkOptions, ctc, encode, type OptionChecks, type Tensor, upload, zeros } from "@rondo/core"
+import { lossChecks, type LossOptions, reduced } from "./functional.js"
+import { needTensor } from "./linear.js"
 import { Loss } from "./loss.js"
 
 /** Options of {@link ctcLoss}. */
@@ -11,6 +12,8 @@ export interface CTCOptions extends LossOptions {
   /** Rows too short for their target cost 0 and have no gradient, instead of infinity. Default false. */
   readonly zeroInfinity?: boolean
 }
+
+const ctcChecks: OptionChecks<CTCOptions> = { blank: "integer", zeroInfinity: "flag", ...lossChecks }
 
 /** Lengths of a batch: numbers, or an integer tensor, which is read at once. One number where there is no batch. */
 export type CTCLengths = number | readonly number[] | Tensor
@@ -73,9 +76,9 @@ export function ctcLoss(
   targets: Tensor,
   inputLengths: CTCLengths,
   targetLengths: CTCLengths,
-  options: CTCOptions = {},
+  options?: CTCOptions,
 ): Tensor {
-  const { blank = 0, reduction = "mean", zeroInfinity = false } = options
+  const { blank = 0, reduction = "mean", zeroInfinity = false } = checkOptions("ctcLoss", ctcChecks, options)
   checkOperands(logProbs, targets)
   const wide = logProbs.ndim === 3 ? logProbs : logProbs.unsqueeze(1)
   const [steps, batch, classes] = wide.shape
@@ -95,10 +98,11 @@ export function ctcLoss(
     const counts = labels.map((length) => Math.max(1, length))
     return losses.div(upload(losses.device, encode(counts, losses.dtype), [batch], losses.dtype)).mean()
   }
-  return reduced("ctcLoss", logProbs.ndim === 2 ? losses.squeeze(0) : losses, reduction)
+  return reduced(logProbs.ndim === 2 ? losses.squeeze(0) : losses, reduction)
 }
 
 function checkOperands(logProbs: Tensor, targets: Tensor): void {
+  for (const operand of [logProbs, targets]) needTensor("ctcLoss", operand)
   if ((logProbs.ndim !== 2 && logProbs.ndim !== 3) || logProbs.shape[0] === 0) {
     throw new ShapeError(`ctcLoss: got logProbs ${shapeText(logProbs.shape)}, expected [T, B, C] or [T, C] with at least one step`) // prettier-ignore
   }
@@ -124,12 +128,14 @@ function checkOperands(logProbs: Tensor, targets: Tensor): void {
 export class CTCLoss extends Loss {
   readonly blank: number
   readonly zeroInfinity: boolean
-  constructor({ blank = 0, zeroInfinity = false, ...options }: CTCOptions = {}) {
-    super("CTCLoss", options)
+  constructor(options?: CTCOptions) {
+    const { blank = 0, zeroInfinity = false, ...shared } = checkOptions("CTCLoss", ctcChecks, options)
+    super(shared)
     this.blank = blank
     this.zeroInfinity = zeroInfinity
   }
   forward(logProbs: Tensor, targets: Tensor, inputLengths: CTCLengths, targetLengths: CTCLengths): Tensor {
-    return ctcLoss(logProbs, targets, inputLengths, targetLengths, this)
+    const { blank, zeroInfinity, reduction } = this
+    return ctcLoss(logProbs, targets, inputLengths, targetLengths, { blank, zeroInfinity, reduction })
   }
 }

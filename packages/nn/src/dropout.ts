@@ -1,6 +1,6 @@
 // Dropout as a layer and as a function, drawing PyTorch's stream.
 import { ValueError } from "@rondo/backend"
-import { dropoutMask, type Generator, type Tensor, zerosLike } from "@rondo/core"
+import { checkOptions, dropoutMask, type Generator, type OptionChecks, type Tensor, zerosLike } from "@rondo/core"
 import { needTensor } from "./linear.js"
 import { Module } from "./module.js"
 
@@ -21,6 +21,8 @@ export interface DropoutOptions {
   readonly generator?: Generator
 }
 
+const dropoutChecks: OptionChecks<DropoutOptions> = { training: "flag", inplace: "flag", generator: "generator" }
+
 /**
  * Sets each element to 0 with probability `p` and multiplies the others by 1 / (1 - p). Draws the numbers that PyTorch
  * draws; none for p = 0, p = 1 or outside of training. Throws a ValueError unless 0 <= p <= 1.
@@ -32,14 +34,18 @@ export interface DropoutOptions {
  * const y = dropout(ones(8), 0.5) // zeros and twos
  * ```
  */
-export function dropout(x: Tensor, p = 0.5, options: DropoutOptions = {}): Tensor {
-  const { training = true, inplace = false, generator } = options
+export function dropout(x: Tensor, p = 0.5, options?: DropoutOptions): Tensor {
+  const { training = true, inplace = false, generator } = checkOptions("dropout", dropoutChecks, options)
   needTensor("dropout", x)
   checkProbability("dropout", p)
   if (!training || p === 0) return x
   const mask = p === 1 ? zerosLike(x) : dropoutMask(x, p, generator).to(x.dtype)
   return inplace ? x.mul_(mask) : x.mul(mask)
 }
+
+/** Options of the layer. */
+type LayerOptions = Pick<DropoutOptions, "inplace">
+const layerChecks: OptionChecks<LayerOptions> = { inplace: "flag" }
 
 /**
  * Zeroes elements at random while training: see {@link dropout}. Does nothing after `eval()`.
@@ -53,8 +59,9 @@ export function dropout(x: Tensor, p = 0.5, options: DropoutOptions = {}): Tenso
 export class Dropout extends Module {
   readonly p: number
   readonly inplace: boolean
-  constructor(p = 0.5, { inplace = false }: { readonly inplace?: boolean } = {}) {
+  constructor(p = 0.5, options?: LayerOptions) {
     super()
+    const { inplace = false } = checkOptions("Dropout", layerChecks, options)
     checkProbability("Dropout", p)
     this.p = p
     this.inplace = inplace

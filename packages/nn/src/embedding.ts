@@ -1,10 +1,10 @@
 // Vectors for whole numbers: a table of rows that is learned.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { embedding as lookup, noGrad, type Tensor, where } from "@rondo/core"
+import { checkOptions, embedding as lookup, noGrad, type OptionChecks, type Tensor, where } from "@rondo/core"
 import { normal_ } from "./init.js"
-import { checkSize } from "./linear.js"
+import { checkSize, needTensor } from "./linear.js"
 import { Module } from "./module.js"
-import { emptyParameter, type FactoryOptions, Parameter } from "./parameter.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, Parameter } from "./parameter.js"
 import { pythonFloat } from "./printing.js"
 
 /** Options of the function {@link embedding}. */
@@ -24,11 +24,22 @@ export interface EmbeddingCall {
   readonly sparse?: boolean
 }
 
+const embedChecks: OptionChecks<EmbeddingCall> = {
+  paddingIdx: "integer|null",
+  maxNorm: "rate|null",
+  normType: "real",
+  scaleGradByFreq: "flag",
+  sparse: "flag",
+}
+
 /** Options of {@link Embedding}. */
 export interface EmbeddingLayerOptions extends EmbeddingCall, FactoryOptions {
   /** Start with these rows [V, E], whose memory the layer then shares, instead of drawing. */
   readonly weight?: Tensor
 }
+
+const layerChecks: OptionChecks<EmbeddingLayerOptions> = { ...embedChecks, weight: "tensor", ...factoryChecks }
+const pretrainedChecks: OptionChecks<EmbeddingCall & { freeze?: boolean }> = { ...embedChecks, freeze: "flag" }
 
 /** Shortens the rows that `index` names, in place and unrecorded. Rows named twice are written twice, with equal values. */
 function renormalise(weight: Tensor, index: Tensor, maxNorm: number, normType: number): void {
@@ -53,8 +64,9 @@ function renormalise(weight: Tensor, index: Tensor, maxNorm: number, normType: n
  * const rows = embed(tensor([[0, 2]], { dtype: "int32" }), eye(3)) // [1, 2, 3]
  * ```
  */
-export function embed(index: Tensor, weight: Tensor, options: EmbeddingCall = {}): Tensor {
-  const { maxNorm = null, normType = 2, ...rest } = options
+export function embed(index: Tensor, weight: Tensor, options?: EmbeddingCall): Tensor {
+  const { maxNorm = null, normType = 2, ...rest } = checkOptions("embed", embedChecks, options)
+  for (const operand of [index, weight]) needTensor("embed", operand)
   if (maxNorm !== null && sizeOf(index.shape) > 0) renormalise(weight, index, maxNorm, normType)
   const { paddingIdx, scaleGradByFreq, sparse } = rest
   return lookup(weight, index, { paddingIdx, scaleGradByFreq, sparse })
@@ -87,7 +99,7 @@ export class Embedding extends Module {
   /** `[numEmbeddings, embeddingDim]` */
   weight: Parameter
 
-  constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingLayerOptions = {}) {
+  constructor(numEmbeddings: number, embeddingDim: number, options?: EmbeddingLayerOptions) {
     super()
     const {
       paddingIdx = null,
@@ -96,7 +108,7 @@ export class Embedding extends Module {
       scaleGradByFreq = false,
       sparse = false,
       ...rest
-    } = options
+    } = checkOptions("Embedding", layerChecks, options)
     const { weight, ...factory } = rest
     checkSize("Embedding", "numEmbeddings", numEmbeddings)
     checkSize("Embedding", "embeddingDim", embeddingDim)
@@ -127,14 +139,13 @@ export class Embedding extends Module {
    * const layer = Embedding.fromPretrained(eye(3))
    * ```
    */
-  static fromPretrained(
-    rows: Tensor,
-    { freeze = true, ...options }: EmbeddingCall & { readonly freeze?: boolean } = {},
-  ): Embedding {
+  static fromPretrained(rows: Tensor, options?: EmbeddingCall & { readonly freeze?: boolean }): Embedding {
+    const { freeze = true, ...rest } = checkOptions("Embedding.fromPretrained", pretrainedChecks, options)
+    needTensor("Embedding.fromPretrained", rows)
     if (rows.ndim !== 2) {
       throw new ShapeError(`Embedding.fromPretrained: the table must have 2 dims: got ${shapeText(rows.shape)}`)
     }
-    const layer = new Embedding(rows.shape[0], rows.shape[1], { ...options, weight: rows })
+    const layer = new Embedding(rows.shape[0], rows.shape[1], { ...rest, weight: rows })
     layer.weight.requiresGrad_(!freeze)
     return layer
   }
@@ -145,7 +156,8 @@ export class Embedding extends Module {
     if (paddingIdx !== null) noGrad(() => this.weight.select(0, paddingIdx).zero_())
   }
   forward(index: Tensor): Tensor {
-    return embed(index, this.weight, this)
+    const { paddingIdx, maxNorm, normType, scaleGradByFreq, sparse } = this
+    return embed(index, this.weight, { paddingIdx, maxNorm, normType, scaleGradByFreq, sparse })
   }
   protected override extraRepr(): string {
     const { paddingIdx, maxNorm, normType, scaleGradByFreq, sparse } = this

@@ -1,11 +1,13 @@
 // Losses as functions. Each error of an element is a row of core; here are reductions, weights and what fits together.
-import { DTypeError, isFloat, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
+import { broadcastShapes, DTypeError, isFloat, shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import {
   absoluteError,
   bceError,
   bceLogitsError,
+  checkOptions,
   huberError,
   logSoftmax,
+  type OptionChecks,
   smoothL1Error,
   squaredError,
   type Tensor,
@@ -22,20 +24,22 @@ export interface LossOptions {
   readonly reduction?: Reduction
 }
 
-/** Throws a ValueError for anything but none, mean and sum. */
-export function checkReduction(name: string, reduction: string): void {
-  if (reduction === "none" || reduction === "mean" || reduction === "sum") return
-  throw new ValueError(`${name}: unknown reduction: got "${reduction}", expected "none", "mean" or "sum"`)
-}
+/** What fits them. */
+export const lossChecks: OptionChecks<LossOptions> = { reduction: ["none", "mean", "sum"] }
 
-/** The elements' losses as `reduction` says. Throws a ValueError for an unknown one. */
-export function reduced(name: string, losses: Tensor, reduction: Reduction = "mean"): Tensor {
-  checkReduction(name, reduction)
+/** The elements' losses as `reduction` says. */
+export function reduced(losses: Tensor, reduction: Reduction = "mean"): Tensor {
   return reduction === "none" ? losses : reduction === "mean" ? losses.mean() : losses.sum()
 }
 
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, d) => size === b[d])
+
+/** Throws a ValueError unless all are tensors, and a ShapeError unless their shapes broadcast. */
+export function checkOperands(name: string, ...operands: readonly Tensor[]): void {
+  for (const operand of operands) needTensor(name, operand)
+  broadcastShapes(name, ...operands.map(({ shape }) => shape))
+}
 
 // ---- distances
 
@@ -48,8 +52,11 @@ export const sameShape = (a: readonly number[], b: readonly number[]): boolean =
  * console.log(await loss.item()) // 2
  * ```
  */
-export const mseLoss = (x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor =>
-  reduced("mseLoss", squaredError(x, y), reduction)
+export function mseLoss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
+  const { reduction } = checkOptions("mseLoss", lossChecks, options)
+  checkOperands("mseLoss", x, y)
+  return reduced(squaredError(x, y), reduction)
+}
 
 /**
  * Absolute error `|x - y|`; its gradient at 0 is 0. Shapes broadcast.
@@ -59,14 +66,18 @@ export const mseLoss = (x: Tensor, y: Tensor, { reduction }: LossOptions = {}): 
  * const loss = l1Loss(tensor([1, 2]), tensor([1, 4])) // 1
  * ```
  */
-export const l1Loss = (x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor =>
-  reduced("l1Loss", absoluteError(x, y), reduction)
+export function l1Loss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
+  const { reduction } = checkOptions("l1Loss", lossChecks, options)
+  checkOperands("l1Loss", x, y)
+  return reduced(absoluteError(x, y), reduction)
+}
 
 /** Options of {@link smoothL1Loss}. */
 export interface SmoothL1Options extends LossOptions {
   /** Where the parabola turns into a line. Default 1; 0 gives {@link l1Loss}. */
   readonly beta?: number
 }
+export const smoothL1Checks: OptionChecks<SmoothL1Options> = { beta: "rate", ...lossChecks }
 /**
  * `(x - y)^2 / (2 beta)` below a distance of beta, `|x - y| - beta / 2` above. Throws a ValueError for a negative beta.
  *
@@ -75,9 +86,10 @@ export interface SmoothL1Options extends LossOptions {
  * const loss = smoothL1Loss(tensor([1, 2]), tensor([1.5, 4])) // 0.8125
  * ```
  */
-export function smoothL1Loss(x: Tensor, y: Tensor, { beta = 1, reduction }: SmoothL1Options = {}): Tensor {
-  if (!(beta >= 0)) throw new ValueError(`smoothL1Loss: beta must not be negative: got ${beta}`)
-  return reduced("smoothL1Loss", beta === 0 ? absoluteError(x, y) : smoothL1Error(x, y, beta), reduction)
+export function smoothL1Loss(x: Tensor, y: Tensor, options?: SmoothL1Options): Tensor {
+  const { beta = 1, reduction } = checkOptions("smoothL1Loss", smoothL1Checks, options)
+  checkOperands("smoothL1Loss", x, y)
+  return reduced(beta === 0 ? absoluteError(x, y) : smoothL1Error(x, y, beta), reduction)
 }
 
 /** Options of {@link huberLoss}. */
@@ -85,6 +97,7 @@ export interface HuberOptions extends LossOptions {
   /** Where the parabola turns into a line. Default 1. */
   readonly delta?: number
 }
+export const huberChecks: OptionChecks<HuberOptions> = { delta: "positive", ...lossChecks }
 /**
  * `(x - y)^2 / 2` up to a distance of delta, `delta (|x - y| - delta / 2)` above. Throws a ValueError unless delta > 0.
  *
@@ -93,9 +106,10 @@ export interface HuberOptions extends LossOptions {
  * const loss = huberLoss(tensor([1, 2]), tensor([1.5, 4])) // 0.8125
  * ```
  */
-export function huberLoss(x: Tensor, y: Tensor, { delta = 1, reduction }: HuberOptions = {}): Tensor {
-  if (!(delta > 0)) throw new ValueError(`huberLoss: delta must be positive: got ${delta}`)
-  return reduced("huberLoss", huberError(x, y, delta), reduction)
+export function huberLoss(x: Tensor, y: Tensor, options?: HuberOptions): Tensor {
+  const { delta = 1, reduction } = checkOptions("huberLoss", huberChecks, options)
+  checkOperands("huberLoss", x, y)
+  return reduced(huberError(x, y, delta), reduction)
 }
 
 // ---- classes
@@ -112,6 +126,8 @@ export interface CrossEntropyOptions extends NLLOptions {
   /** How much of the target is spread evenly over all classes, 0 to 1. Default 0. */
   readonly labelSmoothing?: number
 }
+export const nllChecks: OptionChecks<NLLOptions> = { weight: "tensor|null", ignoreIndex: "integer", ...lossChecks }
+export const crossEntropyChecks: OptionChecks<CrossEntropyOptions> = { ...nllChecks, labelSmoothing: "probability" }
 
 function checkClasses(name: string, x: Tensor, weight: Tensor | null | undefined): number {
   needTensor(name, x)
@@ -167,8 +183,7 @@ function picked(logp: Tensor, { dim, index, counted, weights }: Targets): Tensor
   return where(counted, logp.gather(dim, index).squeeze(dim).mul(weights).neg(), 0)
 }
 
-function reducedByWeight(name: string, losses: Tensor, weights: Tensor, reduction: Reduction = "mean"): Tensor {
-  checkReduction(name, reduction)
+function reducedByWeight(losses: Tensor, weights: Tensor, reduction: Reduction = "mean"): Tensor {
   return reduction === "none" ? losses : reduction === "sum" ? losses.sum() : losses.sum().div(weights.sum())
 }
 
@@ -185,10 +200,11 @@ function reducedByWeight(name: string, losses: Tensor, weights: Tensor, reductio
  * const loss = nllLoss(logSoftmax(zeros(2, 4), 1), tensor([0, 3], { dtype: "int32" })) // 1.3863
  * ```
  */
-export function nllLoss(x: Tensor, target: Tensor, options: NLLOptions = {}): Tensor {
+export function nllLoss(x: Tensor, target: Tensor, options?: NLLOptions): Tensor {
+  const given = checkOptions("nllLoss", nllChecks, options)
   for (const operand of [x, target]) needTensor("nllLoss", operand)
-  const targets = readTargets("nllLoss", x, target, options)
-  return reducedByWeight("nllLoss", picked(x, targets), targets.weights, options.reduction)
+  const targets = readTargets("nllLoss", x, target, given)
+  return reducedByWeight(picked(x, targets), targets.weights, given.reduction)
 }
 
 /**
@@ -204,27 +220,24 @@ export function nllLoss(x: Tensor, target: Tensor, options: NLLOptions = {}): Te
  * console.log((await loss.item()).toFixed(4)) // 0.2201
  * ```
  */
-export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+export function crossEntropy(x: Tensor, target: Tensor, options?: CrossEntropyOptions): Tensor {
+  const given = checkOptions("crossEntropy", crossEntropyChecks, options)
   for (const operand of [x, target]) needTensor("crossEntropy", operand)
-  const { labelSmoothing = 0, reduction = "mean", weight = null } = options
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
-    throw new ValueError(`crossEntropy: labelSmoothing must lie between 0 and 1: got ${labelSmoothing}`)
-  }
+  const { labelSmoothing = 0, reduction = "mean", weight = null } = given
   const dim = checkClasses("crossEntropy", x, weight)
-  if (isFloat(target.dtype)) return againstProbabilities(x, target, dim, options)
+  if (isFloat(target.dtype)) return againstProbabilities(x, target, dim, given)
   const logp = logSoftmax(x, dim)
-  const targets = readTargets("crossEntropy", x, target, options)
-  const hard = reducedByWeight("crossEntropy", picked(logp, targets), targets.weights, reduction)
+  const targets = readTargets("crossEntropy", x, target, given)
+  const hard = reducedByWeight(picked(logp, targets), targets.weights, reduction)
   if (labelSmoothing === 0) return hard
   const weighted = weight ? logp.mul(along(weight, dim, x.ndim)) : logp
   const spread = where(targets.counted, weighted.sum(dim).neg(), 0)
-  const soft = reducedByWeight("crossEntropy", spread, targets.weights, reduction)
+  const soft = reducedByWeight(spread, targets.weights, reduction)
   return hard.mul(1 - labelSmoothing).add(soft.mul(labelSmoothing / x.shape[dim]))
 }
 
 function againstProbabilities(x: Tensor, target: Tensor, dim: number, options: CrossEntropyOptions): Tensor {
   const { labelSmoothing = 0, reduction = "mean", weight = null, ignoreIndex = -100 } = options
-  checkReduction("crossEntropy", reduction)
   if (ignoreIndex >= 0) throw new ValueError("crossEntropy: ignoreIndex does not work with probabilities as targets")
   if (!sameShape(x.shape, target.shape)) {
     throw new ShapeError(
@@ -251,6 +264,8 @@ export interface BCELogitsOptions extends BCEOptions {
   /** How often a positive example counts; broadcasts, so that `[C]` gives one number a class. */
   readonly posWeight?: Tensor | null
 }
+export const bceChecks: OptionChecks<BCEOptions> = { weight: "tensor|null", ...lossChecks }
+export const bceLogitsChecks: OptionChecks<BCELogitsOptions> = { ...bceChecks, posWeight: "tensor|null" }
 
 function checkSameShape(name: string, x: Tensor, target: Tensor): void {
   if (sameShape(x.shape, target.shape)) return
@@ -272,9 +287,11 @@ function checkSameShape(name: string, x: Tensor, target: Tensor): void {
  * const loss = binaryCrossEntropy(tensor([0.5, 0.9]), tensor([1, 1])) // 0.3993
  * ```
  */
-export function binaryCrossEntropy(x: Tensor, target: Tensor, { weight, reduction }: BCEOptions = {}): Tensor {
+export function binaryCrossEntropy(x: Tensor, target: Tensor, options?: BCEOptions): Tensor {
+  const { weight, reduction } = checkOptions("binaryCrossEntropy", bceChecks, options)
   for (const operand of [x, target]) needTensor("binaryCrossEntropy", operand)
   checkSameShape("binaryCrossEntropy", x, target)
+  if (weight) checkOperands("binaryCrossEntropy", x, weight)
   if (!isFloat(target.dtype)) {
     throw new DTypeError(
       `binaryCrossEntropy: targets must be floats: got ${target.dtype}; convert with .to("${x.dtype}")`,
@@ -282,7 +299,7 @@ export function binaryCrossEntropy(x: Tensor, target: Tensor, { weight, reductio
   }
   checkProbabilities(x.detach())
   const losses = bceError(x, target)
-  return reduced("binaryCrossEntropy", weight ? losses.mul(weight) : losses, reduction)
+  return reduced(weight ? losses.mul(weight) : losses, reduction)
 }
 
 function checkProbabilities(x: Tensor): void {
@@ -307,10 +324,11 @@ function checkProbabilities(x: Tensor): void {
  * console.log((await loss.item()).toFixed(4)) // 50.3466
  * ```
  */
-export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options: BCELogitsOptions = {}): Tensor {
+export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options?: BCELogitsOptions): Tensor {
+  const { weight, posWeight, reduction } = checkOptions("binaryCrossEntropyWithLogits", bceLogitsChecks, options)
   for (const operand of [x, target]) needTensor("binaryCrossEntropyWithLogits", operand)
-  const { weight, posWeight, reduction } = options
   checkSameShape("binaryCrossEntropyWithLogits", x, target)
+  for (const factor of [weight, posWeight]) if (factor) checkOperands("binaryCrossEntropyWithLogits", x, factor)
   const losses = bceLogitsError(x, target, posWeight ?? 1)
-  return reduced("binaryCrossEntropyWithLogits", weight ? losses.mul(weight) : losses, reduction)
+  return reduced(weight ? losses.mul(weight) : losses, reduction)
 }

@@ -1,6 +1,6 @@
 // Start values for parameters: torch.nn.init, drawing the same numbers in the same order. Each fills in place, unrecorded.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { eye, type Generator, noGrad, type Tensor, truncNormal_ as drawTruncated } from "@rondo/core"
+import { checkOptions, eye, type Generator, noGrad, type OptionChecks, type Tensor, truncNormal_ as drawTruncated } from "@rondo/core" // prettier-ignore
 
 export { dirac_, orthogonal_, type OrthogonalOptions, sparse_ } from "./patterns.js"
 
@@ -9,6 +9,8 @@ export interface DrawOptions {
   /** Default: the process-wide generator. */
   readonly generator?: Generator
 }
+
+const drawChecks: OptionChecks<DrawOptions> = { generator: "generator" }
 
 /**
  * Fills `x` with uniform numbers in [from, to). Returns it, as all here do.
@@ -19,7 +21,8 @@ export interface DrawOptions {
  * init.uniform_(layer.weight, -0.1, 0.1)
  * ```
  */
-export function uniform_<T extends Tensor>(x: T, from = 0, to = 1, { generator }: DrawOptions = {}): T {
+export function uniform_<T extends Tensor>(x: T, from = 0, to = 1, options?: DrawOptions): T {
+  const { generator } = checkOptions("uniform_", drawChecks, options)
   noGrad(() => x.uniform_(from, to, generator))
   return x
 }
@@ -32,7 +35,8 @@ export function uniform_<T extends Tensor>(x: T, from = 0, to = 1, { generator }
  * init.normal_(layer.weight, 0, 0.02)
  * ```
  */
-export function normal_<T extends Tensor>(x: T, mean = 0, std = 1, { generator }: DrawOptions = {}): T {
+export function normal_<T extends Tensor>(x: T, mean = 0, std = 1, options?: DrawOptions): T {
+  const { generator } = checkOptions("normal_", drawChecks, options)
   noGrad(() => x.normal_(mean, std, generator))
   return x
 }
@@ -47,6 +51,13 @@ export interface TruncNormalOptions extends DrawOptions {
   /** Largest value. Default 2. */
   readonly b?: number
 }
+const truncChecks: OptionChecks<TruncNormalOptions> = {
+  mean: "real",
+  std: "positive",
+  a: "real",
+  b: "real",
+  ...drawChecks,
+}
 /**
  * Fills `x` with normal numbers, of which those outside of [a, b] are left out. Throws a ValueError unless std > 0 and
  * a < b.
@@ -57,8 +68,9 @@ export interface TruncNormalOptions extends DrawOptions {
  * init.truncNormal_(layer.weight, { std: 0.02, a: -0.04, b: 0.04 })
  * ```
  */
-export function truncNormal_<T extends Tensor>(x: T, { generator, ...options }: TruncNormalOptions = {}): T {
-  noGrad(() => drawTruncated(x, options, generator))
+export function truncNormal_<T extends Tensor>(x: T, options?: TruncNormalOptions): T {
+  const { generator, ...shape } = checkOptions("truncNormal_", truncChecks, options)
+  noGrad(() => drawTruncated(x, shape, generator))
   return x
 }
 /**
@@ -174,6 +186,7 @@ export interface XavierOptions extends DrawOptions {
   /** See {@link calculateGain}. Default 1. */
   readonly gain?: number
 }
+const xavierChecks: OptionChecks<XavierOptions> = { gain: "real", ...drawChecks }
 
 /**
  * Uniform within ±gain sqrt(6 / (fanIn + fanOut)) (Glorot and Bengio 2010). Throws a ShapeError below 2 dims.
@@ -184,7 +197,8 @@ export interface XavierOptions extends DrawOptions {
  * init.xavierUniform_(layer.weight, { gain: init.calculateGain("tanh") })
  * ```
  */
-export function xavierUniform_<T extends Tensor>(x: T, { gain = 1, generator }: XavierOptions = {}): T {
+export function xavierUniform_<T extends Tensor>(x: T, options?: XavierOptions): T {
+  const { gain = 1, generator } = checkOptions("xavierUniform_", xavierChecks, options)
   const { fanIn, fanOut } = fans("xavierUniform_", x)
   const bound = Math.sqrt(3) * (gain * Math.sqrt(2 / (fanIn + fanOut)))
   return uniform_(x, -bound, bound, { generator })
@@ -198,7 +212,8 @@ export function xavierUniform_<T extends Tensor>(x: T, { gain = 1, generator }: 
  * init.xavierNormal_(layer.weight)
  * ```
  */
-export function xavierNormal_<T extends Tensor>(x: T, { gain = 1, generator }: XavierOptions = {}): T {
+export function xavierNormal_<T extends Tensor>(x: T, options?: XavierOptions): T {
+  const { gain = 1, generator } = checkOptions("xavierNormal_", xavierChecks, options)
   const { fanIn, fanOut } = fans("xavierNormal_", x)
   return normal_(x, 0, gain * Math.sqrt(2 / (fanIn + fanOut)), { generator })
 }
@@ -212,11 +227,28 @@ export interface KaimingOptions extends DrawOptions {
   /** Default leakyRelu. */
   readonly nonlinearity?: Nonlinearity
 }
+const kaimingChecks: OptionChecks<KaimingOptions> = {
+  a: "real",
+  mode: ["fanIn", "fanOut"],
+  nonlinearity: [
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "convTranspose1d",
+    "convTranspose2d",
+    "convTranspose3d",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leakyRelu",
+    "selu",
+  ],
+  ...drawChecks,
+}
 
 function kaimingStd(name: string, x: Tensor, { a = 0, mode = "fanIn", nonlinearity = "leakyRelu" }: KaimingOptions) {
-  const fan = fans(name, x)[mode]
-  if (fan === undefined) throw new ValueError(`${name}: mode must be fanIn or fanOut: got ${mode}`)
-  return calculateGain(nonlinearity, a) / Math.sqrt(fan)
+  return calculateGain(nonlinearity, a) / Math.sqrt(fans(name, x)[mode])
 }
 
 /**
@@ -228,10 +260,11 @@ function kaimingStd(name: string, x: Tensor, { a = 0, mode = "fanIn", nonlineari
  * init.kaimingUniform_(layer.weight, { nonlinearity: "relu" })
  * ```
  */
-export function kaimingUniform_<T extends Tensor>(x: T, options: KaimingOptions = {}): T {
+export function kaimingUniform_<T extends Tensor>(x: T, options?: KaimingOptions): T {
+  const { generator, ...kind } = checkOptions("kaimingUniform_", kaimingChecks, options)
   if (x.ndim >= 2 && sizeOf(x.shape) === 0) return x
-  const bound = Math.sqrt(3) * kaimingStd("kaimingUniform_", x, options)
-  return uniform_(x, -bound, bound, options)
+  const bound = Math.sqrt(3) * kaimingStd("kaimingUniform_", x, kind)
+  return uniform_(x, -bound, bound, { generator })
 }
 /**
  * Normal with deviation gain / sqrt(fan) (He et al. 2015). Throws a ShapeError below 2 dims.
@@ -242,7 +275,8 @@ export function kaimingUniform_<T extends Tensor>(x: T, options: KaimingOptions 
  * init.kaimingNormal_(layer.weight, { mode: "fanOut", nonlinearity: "relu" })
  * ```
  */
-export function kaimingNormal_<T extends Tensor>(x: T, options: KaimingOptions = {}): T {
+export function kaimingNormal_<T extends Tensor>(x: T, options?: KaimingOptions): T {
+  const { generator, ...kind } = checkOptions("kaimingNormal_", kaimingChecks, options)
   if (x.ndim >= 2 && sizeOf(x.shape) === 0) return x
-  return normal_(x, 0, kaimingStd("kaimingNormal_", x, options), options)
+  return normal_(x, 0, kaimingStd("kaimingNormal_", x, kind), { generator })
 }

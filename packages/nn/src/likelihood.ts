@@ -1,7 +1,8 @@
 // Losses that compare distributions: divergence from another one, and likelihoods of counts and of noisy numbers.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { clamp, klError, klLogError, noGrad, type Tensor, where } from "@rondo/core"
-import { checkReduction, type LossOptions, reduced, type Reduction, sameShape } from "./functional.js"
+import { checkOptions, clamp, klError, klLogError, noGrad, type OptionChecks, type Tensor, where } from "@rondo/core"
+import { checkOperands, lossChecks, type LossOptions, reduced, type Reduction, sameShape } from "./functional.js"
+import { needTensor } from "./linear.js"
 import { Loss } from "./loss.js"
 import { Module } from "./module.js"
 
@@ -13,6 +14,8 @@ export interface KLDivOptions {
   readonly logTarget?: boolean
 }
 
+const klChecks: OptionChecks<KLDivOptions> = { reduction: ["none", "mean", "sum", "batchmean"], logTarget: "flag" }
+
 /**
  * Kullback and Leibler's divergence `target (log target - x)`, by element; x holds log-probabilities. Shapes broadcast.
  *
@@ -21,9 +24,11 @@ export interface KLDivOptions {
  * const loss = klDiv(tensor([[-1, -2]]), tensor([[0.5, 0.5]]), { reduction: "batchmean" }) // 0.8069
  * ```
  */
-export function klDiv(x: Tensor, target: Tensor, { reduction = "mean", logTarget = false }: KLDivOptions = {}): Tensor {
+export function klDiv(x: Tensor, target: Tensor, options?: KLDivOptions): Tensor {
+  const { reduction = "mean", logTarget = false } = checkOptions("klDiv", klChecks, options)
+  checkOperands("klDiv", x, target)
   const losses = logTarget ? klLogError(x, target) : klError(x, target)
-  if (reduction !== "batchmean") return reduced("klDiv", losses, reduction)
+  if (reduction !== "batchmean") return reduced(losses, reduction)
   return x.ndim === 0 ? losses.sum() : losses.sum().div(x.shape[0])
 }
 
@@ -37,6 +42,8 @@ export interface PoissonNLLOptions extends LossOptions {
   readonly eps?: number
 }
 
+const poissonChecks: OptionChecks<PoissonNLLOptions> = { logInput: "flag", full: "flag", eps: "real", ...lossChecks }
+
 /**
  * Negative log-likelihood of counts at Poisson rates: `exp(x) - target x`, or `x - target log(x + eps)` for rates themselves.
  *
@@ -45,12 +52,18 @@ export interface PoissonNLLOptions extends LossOptions {
  * const loss = poissonNllLoss(tensor([0, 1]), tensor([1, 2])) // 0.8591
  * ```
  */
-export function poissonNllLoss(x: Tensor, target: Tensor, options: PoissonNLLOptions = {}): Tensor {
-  const { logInput = true, full = false, eps = 1e-8, reduction } = options
+export function poissonNllLoss(x: Tensor, target: Tensor, options?: PoissonNLLOptions): Tensor {
+  const {
+    logInput = true,
+    full = false,
+    eps = 1e-8,
+    reduction,
+  } = checkOptions("poissonNllLoss", poissonChecks, options)
+  checkOperands("poissonNllLoss", x, target)
   const base = logInput ? x.exp().sub(target.mul(x)) : x.sub(target.mul(x.add(eps).log()))
-  if (!full) return reduced("poissonNllLoss", base, reduction)
+  if (!full) return reduced(base, reduction)
   const stirling = target.mul(target.log()).sub(target).add(target.mul(2 * Math.PI).log().mul(0.5)) // prettier-ignore
-  return reduced("poissonNllLoss", base.add(where(target.le(1), 0, stirling)), reduction)
+  return reduced(base.add(where(target.le(1), 0, stirling)), reduction)
 }
 
 /** Options of {@link gaussianNllLoss}. */
@@ -60,6 +73,8 @@ export interface GaussianNLLOptions extends LossOptions {
   /** Variances count at least as this. Default 1e-6. */
   readonly eps?: number
 }
+
+const gaussianChecks: OptionChecks<GaussianNLLOptions> = { full: "flag", eps: "positive", ...lossChecks }
 
 /**
  * Negative log-likelihood of numbers with normal noise: `(log variance + (x - target)^2 / variance) / 2`. The variance has
@@ -73,9 +88,10 @@ export interface GaussianNLLOptions extends LossOptions {
  * const loss = gaussianNllLoss(tensor([1, 2]), tensor([1, 4]), tensor([1, 1])) // 1
  * ```
  */
-export function gaussianNllLoss(x: Tensor, target: Tensor, variance: Tensor, options: GaussianNLLOptions = {}): Tensor {
-  const { full = false, eps = 1e-6, reduction } = options
-  if (!(eps > 0)) throw new ValueError(`gaussianNllLoss: eps must be positive: got ${eps}`)
+export function gaussianNllLoss(x: Tensor, target: Tensor, variance: Tensor, options?: GaussianNLLOptions): Tensor {
+  const { full = false, eps = 1e-6, reduction } = checkOptions("gaussianNllLoss", gaussianChecks, options)
+  checkOperands("gaussianNllLoss", x, target)
+  needTensor("gaussianNllLoss", variance)
   const spread = fitted(x, variance)
   if (variance.device.backend.readSync && sizeOf(variance.shape) > 0 && variance.detach().lt(0).any().itemSync()) {
     throw new ValueError("gaussianNllLoss: variances must not be negative")
@@ -84,7 +100,7 @@ export function gaussianNllLoss(x: Tensor, target: Tensor, variance: Tensor, opt
   const raised = noGrad(() => clamp(spread, { min: eps }).sub(spread))
   const safe = spread.add(raised)
   const losses = safe.log().add(x.sub(target).square().div(safe)).mul(0.5)
-  return reduced("gaussianNllLoss", full ? losses.add(0.5 * Math.log(2 * Math.PI)) : losses, reduction)
+  return reduced(full ? losses.add(0.5 * Math.log(2 * Math.PI)) : losses, reduction)
 }
 
 function fitted(x: Tensor, variance: Tensor): Tensor {
@@ -108,14 +124,15 @@ function fitted(x: Tensor, variance: Tensor): Tensor {
 export class KLDivLoss extends Module {
   readonly reduction: Reduction | "batchmean"
   readonly logTarget: boolean
-  constructor({ reduction = "mean", logTarget = false }: KLDivOptions = {}) {
+  constructor(options?: KLDivOptions) {
     super()
-    if (reduction !== "batchmean") checkReduction("KLDivLoss", reduction)
+    const { reduction = "mean", logTarget = false } = checkOptions("KLDivLoss", klChecks, options)
     this.reduction = reduction
     this.logTarget = logTarget
   }
   forward(x: Tensor, target: Tensor): Tensor {
-    return klDiv(x, target, this)
+    const { reduction, logTarget } = this
+    return klDiv(x, target, { reduction, logTarget })
   }
 }
 
@@ -131,14 +148,17 @@ export class PoissonNLLLoss extends Loss {
   readonly logInput: boolean
   readonly full: boolean
   readonly eps: number
-  constructor({ logInput = true, full = false, eps = 1e-8, ...options }: PoissonNLLOptions = {}) {
-    super("PoissonNLLLoss", options)
+  constructor(options?: PoissonNLLOptions) {
+    const given = checkOptions("PoissonNLLLoss", poissonChecks, options)
+    const { logInput = true, full = false, eps = 1e-8, ...shared } = given
+    super(shared)
     this.logInput = logInput
     this.full = full
     this.eps = eps
   }
   forward(x: Tensor, target: Tensor): Tensor {
-    return poissonNllLoss(x, target, this)
+    const { logInput, full, eps, reduction } = this
+    return poissonNllLoss(x, target, { logInput, full, eps, reduction })
   }
 }
 
@@ -153,12 +173,14 @@ export class PoissonNLLLoss extends Loss {
 export class GaussianNLLLoss extends Loss {
   readonly full: boolean
   readonly eps: number
-  constructor({ full = false, eps = 1e-6, ...options }: GaussianNLLOptions = {}) {
-    super("GaussianNLLLoss", options)
+  constructor(options?: GaussianNLLOptions) {
+    const { full = false, eps = 1e-6, ...shared } = checkOptions("GaussianNLLLoss", gaussianChecks, options)
+    super(shared)
     this.full = full
     this.eps = eps
   }
   forward(x: Tensor, target: Tensor, variance: Tensor): Tensor {
-    return gaussianNllLoss(x, target, variance, this)
+    const { full, eps, reduction } = this
+    return gaussianNllLoss(x, target, variance, { full, eps, reduction })
   }
 }

@@ -1,15 +1,17 @@
 // Layers that are one matrix product, and the one that does nothing.
 import { shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { linear, Tensor } from "@rondo/core"
+import { checkOptions, linear, type OptionChecks, Tensor } from "@rondo/core"
 import { kaimingUniform_, uniform_ } from "./init.js"
 import { Module } from "./module.js"
-import { emptyParameter, type FactoryOptions, type Parameter } from "./parameter.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "./parameter.js"
 
 /** Options of {@link Linear}. */
 export interface LinearOptions extends FactoryOptions {
   /** Learn an offset. Default true. */
   readonly bias?: boolean
 }
+
+const linearChecks: OptionChecks<LinearOptions> = { bias: "flag", ...factoryChecks }
 
 /** Throws a ValueError unless `x` is a tensor, and a DisposedError if it was disposed. */
 export function needTensor(layer: string, x: unknown): void {
@@ -45,8 +47,9 @@ export class Linear extends Module {
   /** `[outFeatures]` */
   bias: Parameter | null
 
-  constructor(inFeatures: number, outFeatures: number, { bias = true, ...factory }: LinearOptions = {}) {
+  constructor(inFeatures: number, outFeatures: number, options?: LinearOptions) {
     super()
+    const { bias = true, ...factory } = checkOptions("Linear", linearChecks, options)
     checkSize("Linear", "inFeatures", inFeatures)
     checkSize("Linear", "outFeatures", outFeatures)
     this.inFeatures = inFeatures

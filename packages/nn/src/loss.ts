@@ -1,32 +1,37 @@
 // Losses as modules: the functions of functional.ts with their options fixed; weights are buffers.
-import type { Tensor } from "@rondo/core"
+import { checkOptions, type Tensor } from "@rondo/core"
 import {
+  bceChecks,
+  bceLogitsChecks,
   type BCELogitsOptions,
   type BCEOptions,
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
-  checkReduction,
   crossEntropy,
+  crossEntropyChecks,
   type CrossEntropyOptions,
+  huberChecks,
   huberLoss,
   type HuberOptions,
   l1Loss,
+  lossChecks,
   type LossOptions,
   mseLoss,
+  nllChecks,
   nllLoss,
   type NLLOptions,
   type Reduction,
+  smoothL1Checks,
   smoothL1Loss,
   type SmoothL1Options,
 } from "./functional.js"
 import { Module } from "./module.js"
 
-/** Base of the loss modules: the reduction, checked. */
+/** Base of the loss modules: the reduction. */
 export abstract class Loss extends Module {
   readonly reduction: Reduction
-  constructor(name: string, { reduction = "mean" }: LossOptions) {
+  constructor({ reduction = "mean" }: LossOptions) {
     super()
-    checkReduction(name, reduction)
     this.reduction = reduction
   }
 }
@@ -42,11 +47,11 @@ export abstract class Loss extends Module {
  * ```
  */
 export class MSELoss extends Loss {
-  constructor(options: LossOptions = {}) {
-    super("MSELoss", options)
+  constructor(options?: LossOptions) {
+    super(checkOptions("MSELoss", lossChecks, options))
   }
   forward(x: Tensor, y: Tensor): Tensor {
-    return mseLoss(x, y, this)
+    return mseLoss(x, y, { reduction: this.reduction })
   }
 }
 
@@ -59,11 +64,11 @@ export class MSELoss extends Loss {
  * ```
  */
 export class L1Loss extends Loss {
-  constructor(options: LossOptions = {}) {
-    super("L1Loss", options)
+  constructor(options?: LossOptions) {
+    super(checkOptions("L1Loss", lossChecks, options))
   }
   forward(x: Tensor, y: Tensor): Tensor {
-    return l1Loss(x, y, this)
+    return l1Loss(x, y, { reduction: this.reduction })
   }
 }
 
@@ -77,12 +82,14 @@ export class L1Loss extends Loss {
  */
 export class SmoothL1Loss extends Loss {
   readonly beta: number
-  constructor({ beta = 1, ...options }: SmoothL1Options = {}) {
-    super("SmoothL1Loss", options)
+  constructor(options?: SmoothL1Options) {
+    const { beta = 1, ...shared } = checkOptions("SmoothL1Loss", smoothL1Checks, options)
+    super(shared)
     this.beta = beta
   }
   forward(x: Tensor, y: Tensor): Tensor {
-    return smoothL1Loss(x, y, this)
+    const { beta, reduction } = this
+    return smoothL1Loss(x, y, { beta, reduction })
   }
 }
 
@@ -96,12 +103,14 @@ export class SmoothL1Loss extends Loss {
  */
 export class HuberLoss extends Loss {
   readonly delta: number
-  constructor({ delta = 1, ...options }: HuberOptions = {}) {
-    super("HuberLoss", options)
+  constructor(options?: HuberOptions) {
+    const { delta = 1, ...shared } = checkOptions("HuberLoss", huberChecks, options)
+    super(shared)
     this.delta = delta
   }
   forward(x: Tensor, y: Tensor): Tensor {
-    return huberLoss(x, y, this)
+    const { delta, reduction } = this
+    return huberLoss(x, y, { delta, reduction })
   }
 }
 
@@ -116,13 +125,15 @@ export class HuberLoss extends Loss {
 export class NLLLoss extends Loss {
   declare weight: Tensor | null
   readonly ignoreIndex: number
-  constructor({ weight = null, ignoreIndex = -100, ...options }: NLLOptions = {}) {
-    super("NLLLoss", options)
+  constructor(options?: NLLOptions) {
+    const { weight = null, ignoreIndex = -100, ...shared } = checkOptions("NLLLoss", nllChecks, options)
+    super(shared)
     this.registerBuffer("weight", weight)
     this.ignoreIndex = ignoreIndex
   }
   forward(x: Tensor, target: Tensor): Tensor {
-    return nllLoss(x, target, this)
+    const { weight, ignoreIndex, reduction } = this
+    return nllLoss(x, target, { weight, ignoreIndex, reduction })
   }
 }
 
@@ -140,14 +151,17 @@ export class CrossEntropyLoss extends Loss {
   declare weight: Tensor | null
   readonly ignoreIndex: number
   readonly labelSmoothing: number
-  constructor({ weight = null, ignoreIndex = -100, labelSmoothing = 0, ...options }: CrossEntropyOptions = {}) {
-    super("CrossEntropyLoss", options)
+  constructor(options?: CrossEntropyOptions) {
+    const given = checkOptions("CrossEntropyLoss", crossEntropyChecks, options)
+    const { weight = null, ignoreIndex = -100, labelSmoothing = 0, ...shared } = given
+    super(shared)
     this.registerBuffer("weight", weight)
     this.ignoreIndex = ignoreIndex
     this.labelSmoothing = labelSmoothing
   }
   forward(x: Tensor, target: Tensor): Tensor {
-    return crossEntropy(x, target, this)
+    const { weight, ignoreIndex, labelSmoothing, reduction } = this
+    return crossEntropy(x, target, { weight, ignoreIndex, labelSmoothing, reduction })
   }
 }
 
@@ -161,12 +175,14 @@ export class CrossEntropyLoss extends Loss {
  */
 export class BCELoss extends Loss {
   declare weight: Tensor | null
-  constructor({ weight = null, ...options }: BCEOptions = {}) {
-    super("BCELoss", options)
+  constructor(options?: BCEOptions) {
+    const { weight = null, ...shared } = checkOptions("BCELoss", bceChecks, options)
+    super(shared)
     this.registerBuffer("weight", weight)
   }
   forward(x: Tensor, target: Tensor): Tensor {
-    return binaryCrossEntropy(x, target, this)
+    const { weight, reduction } = this
+    return binaryCrossEntropy(x, target, { weight, reduction })
   }
 }
 
@@ -182,8 +198,10 @@ export class BCEWithLogitsLoss extends Loss {
   declare weight: Tensor | null
   /** Named as PyTorch's key. */
   declare pos_weight: Tensor | null
-  constructor({ weight = null, posWeight = null, ...options }: BCELogitsOptions = {}) {
-    super("BCEWithLogitsLoss", options)
+  constructor(options?: BCELogitsOptions) {
+    const given = checkOptions("BCEWithLogitsLoss", bceLogitsChecks, options)
+    const { weight = null, posWeight = null, ...shared } = given
+    super(shared)
     this.registerBuffer("weight", weight)
     this.registerBuffer("pos_weight", posWeight)
   }
@@ -191,6 +209,7 @@ export class BCEWithLogitsLoss extends Loss {
     return this.pos_weight
   }
   forward(x: Tensor, target: Tensor): Tensor {
-    return binaryCrossEntropyWithLogits(x, target, this)
+    const { weight, posWeight, reduction } = this
+    return binaryCrossEntropyWithLogits(x, target, { weight, posWeight, reduction })
   }
 }

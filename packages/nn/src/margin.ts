@@ -1,7 +1,8 @@
 // Losses that ask for a distance between scores or vectors, as functions and as modules.
-import { shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { clamp, logSigmoid, type Tensor, where } from "@rondo/core"
-import { type LossOptions, reduced, sameShape } from "./functional.js"
+import { shapeText, ShapeError } from "@rondo/backend"
+import { checkOptions, clamp, logSigmoid, type OptionChecks, type Tensor, where } from "@rondo/core"
+import { checkOperands, lossChecks, type LossOptions, reduced, sameShape } from "./functional.js"
+import { needTensor } from "./linear.js"
 import { Loss } from "./loss.js"
 
 /** Options of losses with a margin. */
@@ -9,6 +10,8 @@ export interface MarginOptions extends LossOptions {
   /** How far apart is far enough. Defaults as in PyTorch: 0, of the hinge, triplet and multi-class losses 1. */
   readonly margin?: number
 }
+
+const marginChecks: OptionChecks<MarginOptions> = { margin: "real", ...lossChecks }
 
 const positive = (x: Tensor): Tensor => clamp(x, { min: 0 })
 
@@ -20,14 +23,16 @@ const positive = (x: Tensor): Tensor => clamp(x, { min: 0 })
  * const loss = marginRankingLoss(tensor([1, 2]), tensor([2, 1]), tensor([1, 1])) // 0.5
  * ```
  */
-export function marginRankingLoss(x1: Tensor, x2: Tensor, y: Tensor, options: MarginOptions = {}): Tensor {
-  const { margin = 0, reduction } = options
+export function marginRankingLoss(x1: Tensor, x2: Tensor, y: Tensor, options?: MarginOptions): Tensor {
+  const { margin = 0, reduction } = checkOptions("marginRankingLoss", marginChecks, options)
+  for (const operand of [x1, x2, y]) needTensor("marginRankingLoss", operand)
   if (x1.ndim !== x2.ndim || x1.ndim !== y.ndim) {
     throw new ShapeError(
       `marginRankingLoss: got ${shapeText(x1.shape)}, ${shapeText(x2.shape)} and target ${shapeText(y.shape)}, expected equally many dims`,
     )
   }
-  return reduced("marginRankingLoss", positive(y.neg().mul(x1.sub(x2)).add(margin)), reduction)
+  checkOperands("marginRankingLoss", x1, x2, y)
+  return reduced(positive(y.neg().mul(x1.sub(x2)).add(margin)), reduction)
 }
 
 /**
@@ -38,9 +43,11 @@ export function marginRankingLoss(x1: Tensor, x2: Tensor, y: Tensor, options: Ma
  * const loss = hingeEmbeddingLoss(tensor([0.25, 0.25]), tensor([1, -1])) // 0.5
  * ```
  */
-export function hingeEmbeddingLoss(x: Tensor, y: Tensor, { margin = 1, reduction }: MarginOptions = {}): Tensor {
+export function hingeEmbeddingLoss(x: Tensor, y: Tensor, options?: MarginOptions): Tensor {
+  const { margin = 1, reduction } = checkOptions("hingeEmbeddingLoss", marginChecks, options)
+  checkOperands("hingeEmbeddingLoss", x, y)
   const apart = where(y.ne(1), positive(x.neg().add(margin)), 0)
-  return reduced("hingeEmbeddingLoss", where(y.ne(-1), x, 0).add(apart), reduction)
+  return reduced(where(y.ne(-1), x, 0).add(apart), reduction)
 }
 
 /**
@@ -51,13 +58,15 @@ export function hingeEmbeddingLoss(x: Tensor, y: Tensor, { margin = 1, reduction
  * const loss = softMarginLoss(tensor([0, 0]), tensor([1, -1])) // 0.6931
  * ```
  */
-export function softMarginLoss(x: Tensor, y: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function softMarginLoss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
+  const { reduction } = checkOptions("softMarginLoss", lossChecks, options)
+  for (const operand of [x, y]) needTensor("softMarginLoss", operand)
   if (!sameShape(x.shape, y.shape)) {
     throw new ShapeError(
       `softMarginLoss: got target ${shapeText(y.shape)}, expected ${shapeText(x.shape)} as the input`,
     )
   }
-  return reduced("softMarginLoss", logSigmoid(x.mul(y)).neg(), reduction)
+  return reduced(logSigmoid(x.mul(y)).neg(), reduction)
 }
 
 /**
@@ -69,21 +78,35 @@ export function softMarginLoss(x: Tensor, y: Tensor, { reduction }: LossOptions 
  * const loss = cosineEmbeddingLoss(tensor([[1, 0]]), tensor([[0, 1]]), tensor([1])) // 1
  * ```
  */
-export function cosineEmbeddingLoss(x1: Tensor, x2: Tensor, y: Tensor, options: MarginOptions = {}): Tensor {
-  const { margin = 0, reduction } = options
+export function cosineEmbeddingLoss(x1: Tensor, x2: Tensor, y: Tensor, options?: MarginOptions): Tensor {
+  const { margin = 0, reduction } = checkOptions("cosineEmbeddingLoss", marginChecks, options)
+  for (const operand of [x1, x2, y]) needTensor("cosineEmbeddingLoss", operand)
   if (y.ndim > 1 || x1.ndim !== y.ndim + 1 || x2.ndim !== y.ndim + 1) {
     throw new ShapeError(
       `cosineEmbeddingLoss: got ${shapeText(x1.shape)}, ${shapeText(x2.shape)} and target ${shapeText(y.shape)}, expected [N, D], [N, D] and [N], or [D], [D] and []`,
     )
   }
+  checkOperands("cosineEmbeddingLoss", x1, x2, y.unsqueeze(-1))
   const dot = (a: Tensor, b: Tensor): Tensor => a.mul(b).sum(-1)
   // PyTorch's guard (aten/src/ATen/native/Loss.cpp).
   const lengths = dot(x1, x1).add(1e-12).mul(dot(x2, x2).add(1e-12)).sqrt()
   const cosine = dot(x1, x2).div(lengths)
   const together = where(y.eq(1), cosine.neg().add(1), 0)
   const apart = where(y.eq(-1), positive(cosine.sub(margin)), 0)
-  return reduced("cosineEmbeddingLoss", together.add(apart), reduction)
+  return reduced(together.add(apart), reduction)
 }
+
+/** Options of {@link pairwiseDistance}. */
+export interface DistanceOptions {
+  /** Which norm the distance is. Default 2. */
+  readonly p?: number
+  /** Added to differences. Default 1e-6. */
+  readonly eps?: number
+  /** Keep the last dim, at size 1. Default false. */
+  readonly keepdim?: boolean
+}
+
+const distanceChecks: OptionChecks<DistanceOptions> = { p: "real", eps: "real", keepdim: "flag" }
 
 /**
  * The p-norm of `x1 - x2 + eps` along the last dim; shapes broadcast.
@@ -93,15 +116,9 @@ export function cosineEmbeddingLoss(x1: Tensor, x2: Tensor, y: Tensor, options: 
  * const d = pairwiseDistance(tensor([[0, 0]]), tensor([[3, 4]])) // 5
  * ```
  */
-export function pairwiseDistance(
-  x1: Tensor,
-  x2: Tensor,
-  {
-    p = 2,
-    eps = 1e-6,
-    keepdim = false,
-  }: { readonly p?: number; readonly eps?: number; readonly keepdim?: boolean } = {},
-): Tensor {
+export function pairwiseDistance(x1: Tensor, x2: Tensor, options?: DistanceOptions): Tensor {
+  const { p = 2, eps = 1e-6, keepdim = false } = checkOptions("pairwiseDistance", distanceChecks, options)
+  checkOperands("pairwiseDistance", x1, x2)
   return x1.sub(x2).add(eps).norm(p, -1, { keepdim })
 }
 
@@ -115,6 +132,8 @@ export interface TripletOptions extends MarginOptions {
   readonly swap?: boolean
 }
 
+const tripletChecks: OptionChecks<TripletOptions> = { p: "real", eps: "real", swap: "flag", ...marginChecks }
+
 /**
  * `max(0, d(anchor, positive) - d(anchor, negative) + margin)` over the last dim; margin 1.
  *
@@ -123,17 +142,20 @@ export interface TripletOptions extends MarginOptions {
  * const loss = tripletMarginLoss(zeros(1, 2), zeros(1, 2), ones(1, 2)) // 0
  * ```
  */
-export function tripletMarginLoss(anchor: Tensor, near: Tensor, far: Tensor, options: TripletOptions = {}): Tensor {
-  const { margin = 1, swap = false, reduction } = options
+export function tripletMarginLoss(anchor: Tensor, near: Tensor, far: Tensor, options?: TripletOptions): Tensor {
+  const given = checkOptions("tripletMarginLoss", tripletChecks, options)
+  const { margin = 1, swap = false, reduction, ...norm } = given
+  for (const operand of [anchor, near, far]) needTensor("tripletMarginLoss", operand)
   if (anchor.ndim !== near.ndim || anchor.ndim !== far.ndim) {
     throw new ShapeError(
       `tripletMarginLoss: got ${shapeText(anchor.shape)}, ${shapeText(near.shape)} and ${shapeText(far.shape)}, expected equally many dims`,
     )
   }
-  const together = pairwiseDistance(anchor, near, options)
-  const apart = pairwiseDistance(anchor, far, options)
-  const least = swap ? apart.minimum(pairwiseDistance(near, far, options)) : apart
-  return reduced("tripletMarginLoss", positive(together.sub(least).add(margin)), reduction)
+  checkOperands("tripletMarginLoss", anchor, near, far)
+  const together = pairwiseDistance(anchor, near, norm)
+  const apart = pairwiseDistance(anchor, far, norm)
+  const least = swap ? apart.minimum(pairwiseDistance(near, far, norm)) : apart
+  return reduced(positive(together.sub(least).add(margin)), reduction)
 }
 
 /** Options of {@link multiMarginLoss}. */
@@ -144,6 +166,8 @@ export interface MultiMarginOptions extends MarginOptions {
   readonly weight?: Tensor | null
 }
 
+const multiChecks: OptionChecks<MultiMarginOptions> = { p: [1, 2], weight: "tensor|null", ...marginChecks }
+
 /**
  * Mean over the classes i beside y of `max(0, margin - x[y] + x[i])^p`, weighted by class y; margin 1.
  * Throws a ShapeError unless x is `[N, C]` with y `[N]`, or `[C]` with y `[]`; a ValueError for another p.
@@ -153,30 +177,31 @@ export interface MultiMarginOptions extends MarginOptions {
  * const loss = multiMarginLoss(tensor([[0.1, 0.2, 0.4]]), tensor([2], { dtype: "int32" })) // 0.5
  * ```
  */
-export function multiMarginLoss(x: Tensor, y: Tensor, options: MultiMarginOptions = {}): Tensor {
-  const { margin = 1, p = 1, weight = null, reduction } = options
-  if (p !== 1 && p !== 2) throw new ValueError(`multiMarginLoss: p must be 1 or 2: got ${String(p)}`)
+export function multiMarginLoss(x: Tensor, y: Tensor, options?: MultiMarginOptions): Tensor {
+  const { margin = 1, p = 1, weight = null, reduction } = checkOptions("multiMarginLoss", multiChecks, options)
+  for (const operand of [x, y]) needTensor("multiMarginLoss", operand)
   if ((x.ndim !== 1 && x.ndim !== 2) || !sameShape(y.shape, x.shape.slice(0, -1))) {
     throw new ShapeError(`multiMarginLoss: got input ${shapeText(x.shape)} and target ${shapeText(y.shape)}, expected [N, C] and [N], or [C] and []`) // prettier-ignore
+  }
+  const classes = x.shape[x.ndim - 1]
+  if (weight && !sameShape(weight.shape, [classes])) {
+    throw new ShapeError(`multiMarginLoss: got weight ${shapeText(weight.shape)}, expected [${classes}] for input ${shapeText(x.shape)}`) // prettier-ignore
   }
   const index = y.unsqueeze(-1)
   const short = x.sub(x.gather(-1, index)).add(margin).relu()
   const powered = p === 1 ? short : short.square()
   const weighted = weight ? powered.mul(weight.indexSelect(0, y.reshape(-1)).reshape(index.shape)) : powered
   // The class itself does not count.
-  const losses = weighted
-    .scatter(-1, index, 0)
-    .sum(-1)
-    .div(x.shape[x.ndim - 1])
-  return reduced("multiMarginLoss", losses, reduction)
+  const losses = weighted.scatter(-1, index, 0).sum(-1).div(classes)
+  return reduced(losses, reduction)
 }
 
 // ---- modules
 
 abstract class MarginLoss extends Loss {
   readonly margin: number
-  constructor(name: string, fallback: number, { margin = fallback, ...options }: MarginOptions) {
-    super(name, options)
+  constructor(fallback: number, { margin = fallback, ...shared }: MarginOptions) {
+    super(shared)
     this.margin = margin
   }
 }
@@ -190,11 +215,12 @@ abstract class MarginLoss extends Loss {
  * ```
  */
 export class MarginRankingLoss extends MarginLoss {
-  constructor(options: MarginOptions = {}) {
-    super("MarginRankingLoss", 0, options)
+  constructor(options?: MarginOptions) {
+    super(0, checkOptions("MarginRankingLoss", marginChecks, options))
   }
   forward(x1: Tensor, x2: Tensor, y: Tensor): Tensor {
-    return marginRankingLoss(x1, x2, y, this)
+    const { margin, reduction } = this
+    return marginRankingLoss(x1, x2, y, { margin, reduction })
   }
 }
 
@@ -207,11 +233,12 @@ export class MarginRankingLoss extends MarginLoss {
  * ```
  */
 export class HingeEmbeddingLoss extends MarginLoss {
-  constructor(options: MarginOptions = {}) {
-    super("HingeEmbeddingLoss", 1, options)
+  constructor(options?: MarginOptions) {
+    super(1, checkOptions("HingeEmbeddingLoss", marginChecks, options))
   }
   forward(x: Tensor, y: Tensor): Tensor {
-    return hingeEmbeddingLoss(x, y, this)
+    const { margin, reduction } = this
+    return hingeEmbeddingLoss(x, y, { margin, reduction })
   }
 }
 
@@ -224,11 +251,11 @@ export class HingeEmbeddingLoss extends MarginLoss {
  * ```
  */
 export class SoftMarginLoss extends Loss {
-  constructor(options: LossOptions = {}) {
-    super("SoftMarginLoss", options)
+  constructor(options?: LossOptions) {
+    super(checkOptions("SoftMarginLoss", lossChecks, options))
   }
   forward(x: Tensor, y: Tensor): Tensor {
-    return softMarginLoss(x, y, this)
+    return softMarginLoss(x, y, { reduction: this.reduction })
   }
 }
 
@@ -241,11 +268,12 @@ export class SoftMarginLoss extends Loss {
  * ```
  */
 export class CosineEmbeddingLoss extends MarginLoss {
-  constructor(options: MarginOptions = {}) {
-    super("CosineEmbeddingLoss", 0, options)
+  constructor(options?: MarginOptions) {
+    super(0, checkOptions("CosineEmbeddingLoss", marginChecks, options))
   }
   forward(x1: Tensor, x2: Tensor, y: Tensor): Tensor {
-    return cosineEmbeddingLoss(x1, x2, y, this)
+    const { margin, reduction } = this
+    return cosineEmbeddingLoss(x1, x2, y, { margin, reduction })
   }
 }
 
@@ -261,14 +289,17 @@ export class TripletMarginLoss extends MarginLoss {
   readonly p: number
   readonly eps: number
   readonly swap: boolean
-  constructor({ p = 2, eps = 1e-6, swap = false, ...options }: TripletOptions = {}) {
-    super("TripletMarginLoss", 1, options)
+  constructor(options?: TripletOptions) {
+    const given = checkOptions("TripletMarginLoss", tripletChecks, options)
+    const { p = 2, eps = 1e-6, swap = false, ...shared } = given
+    super(1, shared)
     this.p = p
     this.eps = eps
     this.swap = swap
   }
   forward(anchor: Tensor, near: Tensor, far: Tensor): Tensor {
-    return tripletMarginLoss(anchor, near, far, this)
+    const { p, eps, swap, margin, reduction } = this
+    return tripletMarginLoss(anchor, near, far, { p, eps, swap, margin, reduction })
   }
 }
 
@@ -283,12 +314,14 @@ export class TripletMarginLoss extends MarginLoss {
 export class MultiMarginLoss extends MarginLoss {
   declare weight: Tensor | null
   readonly p: 1 | 2
-  constructor({ p = 1, weight = null, ...options }: MultiMarginOptions = {}) {
-    super("MultiMarginLoss", 1, options)
+  constructor(options?: MultiMarginOptions) {
+    const { p = 1, weight = null, ...shared } = checkOptions("MultiMarginLoss", multiChecks, options)
+    super(1, shared)
     this.registerBuffer("weight", weight)
     this.p = p
   }
   forward(x: Tensor, y: Tensor): Tensor {
-    return multiMarginLoss(x, y, this)
+    const { p, weight, margin, reduction } = this
+    return multiMarginLoss(x, y, { p, weight, margin, reduction })
   }
 }

@@ -1,6 +1,6 @@
 // The base of every layer and model: which parameters, buffers and children it has, and its state as a whole.
 import { checkDType, type DType, DTypeError, isFloat, ValueError } from "@rondo/backend"
-import { Device, keep, noGrad, RowGradient, Tensor } from "@rondo/core"
+import { checkOptions, Device, keep, noGrad, type OptionChecks, RowGradient, Tensor } from "@rondo/core"
 import { Parameter } from "./parameter.js"
 import { type LoadResult, loadState, type StateDict } from "./state.js"
 
@@ -9,6 +9,10 @@ export interface LoadOptions {
   /** Throw if keys are missing or unexpected. Default true. */
   readonly strict?: boolean
 }
+
+const loadChecks: OptionChecks<LoadOptions> = { strict: "flag" }
+const bufferChecks: OptionChecks<{ persistent?: boolean }> = { persistent: "flag" }
+const zeroChecks: OptionChecks<{ setToNone?: boolean }> = { setToNone: "flag" }
 
 /**
  * Base class of layers and models. Fields that hold a {@link Parameter} or another Module are found by themselves, in the
@@ -118,7 +122,8 @@ export abstract class Module {
    * name. Buffers that are not `persistent` are left out of the state dict.
    * Throws a ValueError for names with a dot, or in use by something that is no buffer.
    */
-  registerBuffer(name: string, tensor: Tensor | null, { persistent = true } = {}): void {
+  registerBuffer(name: string, tensor: Tensor | null, options?: { readonly persistent?: boolean }): void {
+    const { persistent = true } = checkOptions("registerBuffer", bufferChecks, options)
     if (!this.#buffers.has(name)) this.#checkName("registerBuffer", name)
     mustBe("registerBuffer", tensor, Tensor)
     this.#buffers.set(name, { persistent })
@@ -167,7 +172,8 @@ export abstract class Module {
     return this
   }
   /** Drops the gradients of all parameters, or sets them to zero. */
-  zeroGrad({ setToNone = true } = {}): void {
+  zeroGrad(options?: { readonly setToNone?: boolean }): void {
+    const { setToNone = true } = checkOptions("zeroGrad", zeroChecks, options)
     for (const parameter of this.parameters()) {
       const { grad } = parameter
       // Rows that are zero are no rows.
@@ -213,8 +219,9 @@ export abstract class Module {
    */
   loadStateDict(
     dict: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
-    { strict = true }: LoadOptions = {},
+    options?: LoadOptions,
   ): LoadResult {
+    const { strict = true } = checkOptions("loadStateDict", loadChecks, options)
     return loadState(this.constructor.name, this.#state(""), dict, strict)
   }
 

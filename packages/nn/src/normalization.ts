@@ -1,10 +1,19 @@
 // Layers that bring values to mean 0 and variance 1: over features, over the batch, over groups of channels.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { addcmul, noGrad, standardize, standardized, type Tensor, zeros } from "@rondo/core"
+import {
+  addcmul,
+  checkOptions,
+  noGrad,
+  type OptionChecks,
+  standardize,
+  standardized,
+  type Tensor,
+  zeros,
+} from "@rondo/core"
 import { ones_, zeros_ } from "./init.js"
 import { checkSize } from "./linear.js"
 import { Module } from "./module.js"
-import { emptyParameter, type FactoryOptions, type Parameter } from "./parameter.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "./parameter.js"
 import { pythonBool, pythonFloat } from "./printing.js"
 
 /** `values * weight + bias`, either of which may be missing. */
@@ -21,6 +30,8 @@ export interface LayerNormOptions extends FactoryOptions {
   /** Learn a factor and an offset for each element. Default true. */
   readonly elementwiseAffine?: boolean
 }
+
+const layerChecks: OptionChecks<LayerNormOptions> = { eps: "real", elementwiseAffine: "flag", ...factoryChecks }
 
 /**
  * Mean 0 and variance 1 over the last dims, whose sizes `normalizedShape` gives, then times `weight` plus `bias` (Ba et al.
@@ -39,10 +50,10 @@ export class LayerNorm extends Module {
   weight: Parameter | null
   bias: Parameter | null
 
-  constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
+  constructor(normalizedShape: number | readonly number[], options?: LayerNormOptions) {
     super()
-    const { eps = 1e-5, elementwiseAffine = true, ...factory } = options
-    const shape = typeof normalizedShape === "number" ? [normalizedShape] : [...normalizedShape]
+    const { eps = 1e-5, elementwiseAffine = true, ...factory } = checkOptions("LayerNorm", layerChecks, options)
+    const shape = Array.isArray(normalizedShape) ? [...(normalizedShape as number[])] : [normalizedShape as number]
     if (shape.length === 0) throw new ValueError("LayerNorm: normalizedShape must name at least one dim: got []")
     for (const size of shape) checkSize("LayerNorm", "each size of normalizedShape", size)
     this.normalizedShape = shape
@@ -83,6 +94,14 @@ export interface BatchNormOptions extends FactoryOptions {
   readonly affine?: boolean
   /** Keep running statistics, which eval mode then uses. Default true (InstanceNorm1d: false). */
   readonly trackRunningStats?: boolean
+}
+
+const batchChecks: OptionChecks<BatchNormOptions> = {
+  eps: "real",
+  momentum: "real|null",
+  affine: "flag",
+  trackRunningStats: "flag",
+  ...factoryChecks,
 }
 
 /** What batch and instance normalisation share: parameters, running statistics, the two modes. */
@@ -149,6 +168,8 @@ abstract class ChannelNorm extends Module {
     const { running_mean: runningMean, running_var: runningVar, num_batches_tracked: batches } = this
     noGrad(() => {
       if (counts) batches?.add_(1)
+      // An empty batch is counted, and tells nothing.
+      if (count === 0) return
       const own = (v: Tensor): Tensor => (v.numel() === this.numFeatures ? v.reshape(-1) : v.mean([0, 2]))
       // Running variances are unbiased, the ones of the batch itself are not.
       const [newMean, newVar] = [own(mean), own(variance).mul(count / (count - 1))]
@@ -179,8 +200,9 @@ abstract class ChannelNorm extends Module {
  * ```
  */
 export class BatchNorm1d extends ChannelNorm {
-  constructor(numFeatures: number, options: BatchNormOptions = {}) {
-    const { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true, ...factory } = options
+  constructor(numFeatures: number, options?: BatchNormOptions) {
+    const given = checkOptions("BatchNorm1d", batchChecks, options)
+    const { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true, ...factory } = given
     super("BatchNorm1d", numFeatures, { eps, momentum, affine, trackRunningStats }, factory)
   }
   forward(x: Tensor): Tensor {
@@ -207,8 +229,9 @@ export class BatchNorm1d extends ChannelNorm {
  * ```
  */
 export class InstanceNorm1d extends ChannelNorm {
-  constructor(numFeatures: number, options: BatchNormOptions = {}) {
-    const { eps = 1e-5, momentum = 0.1, affine = false, trackRunningStats = false, ...factory } = options
+  constructor(numFeatures: number, options?: BatchNormOptions) {
+    const given = checkOptions("InstanceNorm1d", batchChecks, options)
+    const { eps = 1e-5, momentum = 0.1, affine = false, trackRunningStats = false, ...factory } = given
     super("InstanceNorm1d", numFeatures, { eps, momentum, affine, trackRunningStats }, factory)
   }
   forward(x: Tensor): Tensor {
@@ -233,9 +256,11 @@ export interface GroupNormOptions extends FactoryOptions {
   readonly affine?: boolean
 }
 
+const groupChecks: OptionChecks<GroupNormOptions> = { eps: "real", affine: "flag", ...factoryChecks }
+
 /**
  * Mean 0 and variance 1 over each of `numGroups` groups of channels of each example (Wu and He 2018). x is `[N, C, ...]`.
- * Throws a ValueError if the groups do not divide the channels, a ShapeError if x does not fit.
+ * Throws a ValueError if the groups do not divide the channels or hold one value each, a ShapeError if x does not fit.
  *
  * @example
  * ```ts
@@ -250,9 +275,9 @@ export class GroupNorm extends Module {
   weight: Parameter | null
   bias: Parameter | null
 
-  constructor(numGroups: number, numChannels: number, options: GroupNormOptions = {}) {
+  constructor(numGroups: number, numChannels: number, options?: GroupNormOptions) {
     super()
-    const { eps = 1e-5, affine = true, ...factory } = options
+    const { eps = 1e-5, affine = true, ...factory } = checkOptions("GroupNorm", groupChecks, options)
     checkSize("GroupNorm", "numGroups", numGroups, 1)
     checkSize("GroupNorm", "numChannels", numChannels)
     if (numChannels % numGroups !== 0) {
@@ -275,6 +300,9 @@ export class GroupNorm extends Module {
     const { numGroups, numChannels } = this
     if (x.ndim < 2 || x.shape[1] !== numChannels) {
       throw new ShapeError(`GroupNorm: got x ${shapeText(x.shape)}, expected [N, ${numChannels}, ...]`)
+    }
+    if (sizeOf(x.shape) === numGroups) {
+      throw new ValueError(`GroupNorm: needs more than one value a group: got x ${shapeText(x.shape)}`)
     }
     const grouped = x.reshape(x.shape[0], numGroups, sizeOf(x.shape.slice(1)) / numGroups)
     const values = standardize(grouped, 2, { eps: this.eps }).reshape(x.shape)

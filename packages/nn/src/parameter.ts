@@ -1,6 +1,6 @@
 // A tensor that a module owns and an optimiser changes. Only its class sets it apart from other tensors.
 import { type DType, DTypeError, isFloat, ValueError } from "@rondo/backend"
-import { type Device, empty, keep, Tensor } from "@rondo/core"
+import { type Device, empty, keep, type OptionChecks, Tensor } from "@rondo/core"
 
 /**
  * A leaf tensor that is registered with the {@link Module} it is assigned to. Shares the memory of `data`, as in PyTorch.
@@ -44,6 +44,9 @@ export interface FactoryOptions {
   /** Default: the default float dtype. */
   readonly dtype?: DType
 }
+
+/** What fits them. */
+export const factoryChecks: OptionChecks<FactoryOptions> = { device: "device", dtype: "dtype" }
 
 /** A parameter whose values are still to be drawn. */
 export function emptyParameter(shape: readonly number[], { device, dtype }: FactoryOptions): Parameter {

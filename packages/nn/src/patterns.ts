@@ -1,6 +1,6 @@
 // Start values with a pattern: orthogonal rows, kernels that hand on their input, mostly zeros. Computed on the host.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { decode, defaultGenerator, draws, encode, noGrad, type Tensor, upload } from "@rondo/core"
+import { checkOptions, decode, defaultGenerator, draws, encode, noGrad, type OptionChecks, type Tensor, upload } from "@rondo/core" // prettier-ignore
 import type { DrawOptions } from "./init.js"
 
 /** Overwrites `x` with host numbers in row-major order. */
@@ -55,6 +55,8 @@ export interface OrthogonalOptions extends DrawOptions {
   /** Factor of all values. Default 1. */
   readonly gain?: number
 }
+const drawChecks: OptionChecks<DrawOptions> = { generator: "generator" }
+const orthogonalChecks: OptionChecks<OrthogonalOptions> = { gain: "real", ...drawChecks }
 
 /**
  * Fills `x`, seen as a matrix of its first dim and all others, with orthonormal rows or columns, whichever are fewer (Saxe
@@ -66,13 +68,14 @@ export interface OrthogonalOptions extends DrawOptions {
  * init.orthogonal_(rnn.weight_hh_l0, { gain: init.calculateGain("tanh") })
  * ```
  */
-export function orthogonal_<T extends Tensor>(x: T, { gain = 1, ...options }: OrthogonalOptions = {}): T {
+export function orthogonal_<T extends Tensor>(x: T, options?: OrthogonalOptions): T {
+  const { gain = 1, ...draw } = checkOptions("orthogonal_", orthogonalChecks, options)
   if (x.ndim < 2) throw new ShapeError(`orthogonal_: needs at least 2 dims: got ${shapeText(x.shape)}`)
   const count = sizeOf(x.shape)
   if (count === 0) return x
   const rows = x.shape[0]
   const columns = count / rows
-  const drawn = normals(x, 1, options)
+  const drawn = normals(x, 1, draw)
   const q =
     rows < columns
       ? flipped(orthogonalFactor(flipped(drawn, rows, columns), columns, rows), columns, rows)
@@ -118,16 +121,17 @@ export function dirac_<T extends Tensor>(x: T, groups = 1): T {
  * console.log(await layer.weight.ne(0).sum(0).tolist()) // [1, 1, 1, 1]
  * ```
  */
-export function sparse_<T extends Tensor>(x: T, sparsity: number, std = 0.01, options: DrawOptions = {}): T {
+export function sparse_<T extends Tensor>(x: T, sparsity: number, std = 0.01, options?: DrawOptions): T {
+  const { generator = defaultGenerator() } = checkOptions("sparse_", drawChecks, options)
   if (x.ndim !== 2) throw new ShapeError(`sparse_: needs 2 dims: got ${shapeText(x.shape)}`)
   if (!(sparsity >= 0 && sparsity <= 1)) {
     throw new ValueError(`sparse_: sparsity must lie between 0 and 1: got ${sparsity}`)
   }
   const [rows, columns] = x.shape
-  const values = normals(x, std, options)
+  const values = normals(x, std, { generator })
   const zeros = Math.ceil(sparsity * rows)
   for (let column = 0; column < columns; column++) {
-    const order = draws.randperm(options.generator ?? defaultGenerator(), rows)
+    const order = draws.randperm(generator, rows)
     for (const row of order.subarray(0, zeros)) values[row * columns + column] = 0
   }
   write(x, values)

@@ -1,8 +1,8 @@
 // Pooling along one dim: the largest element or the mean of each window.
 import { isFloat, DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { encode, pad, type Tensor, upload } from "@rondo/core"
+import { checkOptions, encode, type OptionChecks, pad, type Tensor, upload, where } from "@rondo/core"
 import { windows } from "./convolution.js"
-import { checkSize } from "./linear.js"
+import { checkSize, needTensor } from "./linear.js"
 import { Module } from "./module.js"
 import { pythonBool } from "./printing.js"
 
@@ -26,6 +26,10 @@ export interface AvgPoolCall extends PoolCall {
   readonly countIncludePad?: boolean
 }
 
+const poolChecks: OptionChecks<PoolCall> = { stride: "count", padding: "size", ceilMode: "flag" }
+const maxChecks: OptionChecks<MaxPoolCall> = { ...poolChecks, dilation: "count" }
+const avgChecks: OptionChecks<AvgPoolCall> = { ...poolChecks, countIncludePad: "flag" }
+
 interface Plan {
   readonly kernel: number
   readonly stride: number
@@ -39,8 +43,8 @@ interface Plan {
 
 function plan(name: string, x: Tensor, kernel: number, options: MaxPoolCall): Plan {
   const { stride = kernel, padding = 0, ceilMode = false, dilation = 1 } = options
-  for (const [key, value] of Object.entries({ kernelSize: kernel, stride, dilation })) checkSize(name, key, value, 1)
-  checkSize(name, "padding", padding)
+  checkSize(name, "kernelSize", kernel, 1)
+  needTensor(name, x)
   if (x.ndim !== 2 && x.ndim !== 3) {
     throw new ShapeError(`${name}: got x ${shapeText(x.shape)}, expected [N, C, L] or [C, L]`)
   }
@@ -79,8 +83,8 @@ const table = (x: Tensor, values: number[], dtype: Tensor["dtype"]): Tensor =>
  * const y = maxPool1d(tensor([[1, 3, 2, 4]]), 2) // [[3, 4]]
  * ```
  */
-export function maxPool1d(x: Tensor, kernelSize: number, options: MaxPoolCall = {}): Tensor {
-  return maxPool1dWithIndices(x, kernelSize, options)[0]
+export function maxPool1d(x: Tensor, kernelSize: number, options?: MaxPoolCall): Tensor {
+  return maxPool1dWithIndices(x, kernelSize, checkOptions("maxPool1d", maxChecks, options))[0]
 }
 
 /**
@@ -91,8 +95,8 @@ export function maxPool1d(x: Tensor, kernelSize: number, options: MaxPoolCall = 
  * const [values, positions] = maxPool1dWithIndices(tensor([[1, 3, 2, 4]]), 2) // [[3, 4]] and [[1, 3]]
  * ```
  */
-export function maxPool1dWithIndices(x: Tensor, kernelSize: number, options: MaxPoolCall = {}): [Tensor, Tensor] {
-  const setup = plan("maxPool1d", x, kernelSize, options)
+export function maxPool1dWithIndices(x: Tensor, kernelSize: number, options?: MaxPoolCall): [Tensor, Tensor] {
+  const setup = plan("maxPool1d", x, kernelSize, checkOptions("maxPool1dWithIndices", maxChecks, options))
   const { stride, padding, dilation, steps, after } = setup
   const extended = padding + after > 0 ? pad(x.detach(), [padding, after], "constant", -Infinity) : x.detach()
   const starts = Array.from({ length: steps }, (_, i) => i * stride - padding)
@@ -117,8 +121,9 @@ export function maxPool1dWithIndices(x: Tensor, kernelSize: number, options: Max
  * const y = avgPool1d(tensor([[1, 3, 2, 4]]), 2) // [[2, 3]]
  * ```
  */
-export function avgPool1d(x: Tensor, kernelSize: number, options: AvgPoolCall = {}): Tensor {
-  const setup = plan("avgPool1d", x, kernelSize, { ...options, dilation: 1 })
+export function avgPool1d(x: Tensor, kernelSize: number, options?: AvgPoolCall): Tensor {
+  const { countIncludePad = true, ...windowing } = checkOptions("avgPool1d", avgChecks, options)
+  const setup = plan("avgPool1d", x, kernelSize, windowing)
   const { kernel, stride, padding, steps, after } = setup
   const extended = padding + after > 0 ? pad(x, [padding, after]) : x
   const sums = seen(extended, setup).sum(-1)
@@ -126,7 +131,7 @@ export function avgPool1d(x: Tensor, kernelSize: number, options: AvgPoolCall = 
   const counts = Array.from({ length: steps }, (_, i) => {
     const start = i * stride - padding
     const end = Math.min(start + kernel, length + padding)
-    return (options.countIncludePad ?? true) ? end - start : Math.min(end, length) - Math.max(start, 0)
+    return countIncludePad ? end - start : Math.min(end, length) - Math.max(start, 0)
   })
   return counts.every((count) => count === counts[0]) ? sums.div(counts[0]) : sums.div(table(x, counts, x.dtype))
 }
@@ -145,12 +150,19 @@ export function adaptiveAvgPool1d(x: Tensor, outputSize: number): Tensor {
   checkSize("adaptiveAvgPool1d", "outputSize", outputSize, 1)
   plan("adaptiveAvgPool1d", x, 1, {})
   const length = x.shape[x.ndim - 1]
-  const shares = new Array<number>(length * outputSize).fill(0)
-  for (let i = 0; i < outputSize; i++) {
-    const [start, end] = [Math.floor((i * length) / outputSize), Math.ceil(((i + 1) * length) / outputSize)]
-    for (let k = start; k < end; k++) shares[k * outputSize + i] = 1 / (end - start)
-  }
-  return x.matmul(table(x, shares, x.dtype).reshape(length, outputSize))
+  const bounds = Array.from({ length: outputSize }, (_, i) => [
+    Math.floor((i * length) / outputSize),
+    Math.ceil(((i + 1) * length) / outputSize),
+  ])
+  const counts = bounds.map(([start, end]) => end - start)
+  const most = Math.max(...counts)
+  const columns = Array.from({ length: most }, (_, k) => k)
+  const places = bounds.flatMap(([start, end]) => columns.map((k) => Math.min(start + k, end - 1)))
+  const inside = counts.flatMap((count) => columns.map((k) => Number(k < count)))
+  const seen = x.indexSelect(x.ndim - 1, table(x, places, "int32")).unflatten(-1, [outputSize, most])
+  // where, not a product with 0: another share may hold an infinity or NaN.
+  const shares = where(table(x, inside, "int32").ne(0).reshape(outputSize, most), seen, 0)
+  return shares.sum(-1).div(table(x, counts, x.dtype))
 }
 
 /** Options of {@link MaxPool1d}. */
@@ -158,6 +170,8 @@ export interface MaxPool1dOptions extends MaxPoolCall {
   /** Return the positions too. Default false. */
   readonly returnIndices?: boolean
 }
+
+const maxLayerChecks: OptionChecks<MaxPool1dOptions> = { ...maxChecks, returnIndices: "flag" }
 
 abstract class Pool extends Module {
   readonly kernelSize: number
@@ -167,8 +181,6 @@ abstract class Pool extends Module {
   constructor(name: string, kernelSize: number, { stride = kernelSize, padding = 0, ceilMode = false }: PoolCall) {
     super()
     checkSize(name, "kernelSize", kernelSize, 1)
-    checkSize(name, "stride", stride, 1)
-    checkSize(name, "padding", padding)
     this.kernelSize = kernelSize
     this.stride = stride
     this.padding = padding
@@ -187,15 +199,15 @@ abstract class Pool extends Module {
 export class MaxPool1d<R extends boolean = false> extends Pool {
   readonly dilation: number
   readonly returnIndices: boolean
-  constructor(kernelSize: number, options: MaxPool1dOptions & { readonly returnIndices?: R } = {}) {
-    super("MaxPool1d", kernelSize, options)
-    const { dilation = 1, returnIndices = false } = options
-    checkSize("MaxPool1d", "dilation", dilation, 1)
+  constructor(kernelSize: number, options?: MaxPool1dOptions & { readonly returnIndices?: R }) {
+    const { dilation = 1, returnIndices = false, ...shared } = checkOptions("MaxPool1d", maxLayerChecks, options)
+    super("MaxPool1d", kernelSize, shared)
     this.dilation = dilation
     this.returnIndices = returnIndices
   }
   forward(x: Tensor): R extends true ? [Tensor, Tensor] : Tensor {
-    const both = maxPool1dWithIndices(x, this.kernelSize, this)
+    const { stride, padding, dilation, ceilMode } = this
+    const both = maxPool1dWithIndices(x, this.kernelSize, { stride, padding, dilation, ceilMode })
     return (this.returnIndices ? both : both[0]) as R extends true ? [Tensor, Tensor] : Tensor
   }
   protected override extraRepr(): string {
@@ -214,12 +226,14 @@ export class MaxPool1d<R extends boolean = false> extends Pool {
  */
 export class AvgPool1d extends Pool {
   readonly countIncludePad: boolean
-  constructor(kernelSize: number, options: AvgPoolCall = {}) {
-    super("AvgPool1d", kernelSize, options)
-    this.countIncludePad = options.countIncludePad ?? true
+  constructor(kernelSize: number, options?: AvgPoolCall) {
+    const { countIncludePad = true, ...shared } = checkOptions("AvgPool1d", avgChecks, options)
+    super("AvgPool1d", kernelSize, shared)
+    this.countIncludePad = countIncludePad
   }
   forward(x: Tensor): Tensor {
-    return avgPool1d(x, this.kernelSize, this)
+    const { stride, padding, ceilMode, countIncludePad } = this
+    return avgPool1d(x, this.kernelSize, { stride, padding, ceilMode, countIncludePad })
   }
   protected override extraRepr(): string {
     const { kernelSize, stride, padding } = this

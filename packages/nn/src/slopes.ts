@@ -1,10 +1,20 @@
 // Activations with slopes that are learned or drawn, and gates.
 import { ShapeError, shapeText, ValueError } from "@rondo/backend"
-import { type Generator, leakyBy, leakyRelu, noGrad, rreluSlopes, sigmoid, type Tensor } from "@rondo/core"
+import {
+  checkOptions,
+  type Generator,
+  leakyBy,
+  leakyRelu,
+  noGrad,
+  type OptionChecks,
+  rreluSlopes,
+  sigmoid,
+  type Tensor,
+} from "@rondo/core"
 import { Inplace, type InplaceOptions } from "./activation.js"
 import { checkSize } from "./linear.js"
 import { Module } from "./module.js"
-import { emptyParameter, type FactoryOptions, type Parameter } from "./parameter.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "./parameter.js"
 
 // ---- learned and random slopes
 
@@ -28,6 +38,14 @@ export function prelu(x: Tensor, weight: Tensor): Tensor {
   return leakyBy(x, weight.reshape(x.shape.map((_, d) => (d === 1 ? count : 1))))
 }
 
+/** Options of {@link PReLU}. */
+export interface PReLUOptions extends FactoryOptions {
+  /** What the slopes start at. Default 0.25. */
+  readonly init?: number
+}
+
+const preluChecks: OptionChecks<PReLUOptions> = { init: "real", ...factoryChecks }
+
 /**
  * {@link prelu} with learned slopes (He et al. 2015); they start at `init`.
  *
@@ -40,8 +58,9 @@ export class PReLU extends Module {
   readonly numParameters: number
   /** `[numParameters]` */
   weight: Parameter
-  constructor(numParameters = 1, { init = 0.25, ...factory }: FactoryOptions & { readonly init?: number } = {}) {
+  constructor(numParameters = 1, options?: PReLUOptions) {
     super()
+    const { init = 0.25, ...factory } = checkOptions("PReLU", preluChecks, options)
     checkSize("PReLU", "numParameters", numParameters, 1)
     this.numParameters = numParameters
     this.weight = emptyParameter([numParameters], factory)
@@ -63,6 +82,8 @@ export interface RReLUOptions extends InplaceOptions {
   readonly generator?: Generator
 }
 
+const rreluChecks: OptionChecks<RReLUOptions> = { training: "flag", inplace: "flag", generator: "generator" }
+
 /**
  * x where positive, else x times a slope that is drawn for each element from [lower, upper) (Xu et al. 2015): PyTorch's
  * draws, which read x at once. Throws a ValueError unless lower <= upper.
@@ -72,8 +93,8 @@ export interface RReLUOptions extends InplaceOptions {
  * const y = rrelu(tensor([-1, 2])) // -0.2292 and 2
  * ```
  */
-export function rrelu(x: Tensor, lower = 1 / 8, upper = 1 / 3, options: RReLUOptions = {}): Tensor {
-  const { training = false, inplace = false, generator } = options
+export function rrelu(x: Tensor, lower = 1 / 8, upper = 1 / 3, options?: RReLUOptions): Tensor {
+  const { training = false, inplace = false, generator } = checkOptions("rrelu", rreluChecks, options)
   if (!(lower <= upper)) throw new ValueError(`rrelu: lower must not exceed upper: got ${lower} and ${upper}`)
   if (!training) {
     const slope = (lower + upper) / 2

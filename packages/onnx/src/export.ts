@@ -1,6 +1,7 @@
 // The door: reads the options, has the graph written, and turns it into the bytes of a file.
 import { DTypeError, ShapeError, ValueError } from "@rondo/backend"
-import { type Module, RecurrentLayer } from "@rondo/nn"
+import { checkOptions, type OptionChecks } from "@rondo/core"
+import { Module, RecurrentLayer } from "@rondo/nn"
 import { Graph, type Outputs } from "./graph.js"
 import { type Dim, model, type ValueDType } from "./proto.js"
 import { Value, type ValueType } from "./recorder.js"
@@ -35,6 +36,20 @@ export interface OnnxOptions {
   readonly description?: string
   /** Entries that runtimes show, such as the version of the data. Default none. */
   readonly metadata?: Readonly<Record<string, string>>
+}
+
+const inputChecks: OptionChecks<OnnxInput> = { name: "text!", shape: "array!", dynamicAxes: "any", dtype: "any" }
+const exportChecks: OptionChecks<OnnxOptions> = {
+  inputs: "array!",
+  outputNames: "array",
+  opset: "any",
+  graph: "function",
+  name: "text",
+  description: "text",
+  metadata: {
+    words: "an object of strings",
+    fits: (x) => typeof x === "object" && x !== null && Object.values(x).every((value) => typeof value === "string"),
+  },
 }
 
 // Readers take no Protocol Buffers message of 2 GiB or more (https://protobuf.dev/programming-guides/proto-limits/).
@@ -91,7 +106,7 @@ function defaultNames(module: Module, count: number): string[] {
  * Flatten, the activations, and Sequential of these. Other modules say what they compute, on a {@link Graph}: in a method
  * `onnx(g, ...inputs)` beside their `forward`, or in the option `graph`.
  *
- * Throws a ValueError for a module that it cannot convert, naming it; a DTypeError for parameters that are not float32; a
+ * Throws a ValueError for a module that it cannot convert, naming it, and for options that are unknown or missing; a DTypeError for parameters that are not float32; a
  * ShapeError for inputs that do not fit.
  *
  * @returns The bytes of the file.
@@ -117,6 +132,9 @@ function defaultNames(module: Module, count: number): string[] {
  * ```
  */
 export async function exportOnnx(module: Module, options: OnnxOptions): Promise<Uint8Array<ArrayBuffer>> {
+  if (!(module instanceof Module)) throw new ValueError(`exportOnnx: needs a module, got ${typeof module}`)
+  checkOptions<OnnxOptions>("exportOnnx", exportChecks, options)
+  for (const input of options.inputs) checkOptions<OnnxInput>("exportOnnx: an input", inputChecks, input)
   const { inputs, outputNames, opset = 17, graph, name = module.constructor.name } = options
   if (!Number.isInteger(opset) || opset < 17 || opset > 22) {
     throw new ValueError(`exportOnnx: unknown opset: got ${opset}, expected 17 to 22`)

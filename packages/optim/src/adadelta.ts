@@ -1,8 +1,15 @@
 // Adadelta, as torch.optim.Adadelta: one kernel a parameter.
-import { e, ValueError } from "@rondo/backend"
-import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
+import { e } from "@rondo/backend"
 import {
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type Tensor,
+  zerosLike,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -24,6 +31,14 @@ export interface AdadeltaOptions {
   readonly weightDecay?: number
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
+}
+
+const checks: OptionChecks<AdadeltaOptions> = {
+  lr: "rate",
+  rho: "probability",
+  eps: "rate",
+  weightDecay: "rate",
+  maximize: "flag",
 }
 
 const updates = variants<FusedExprs>((decays, maximize) => ([p, g, squares, deltas], scalars) => {
@@ -51,19 +66,13 @@ const updates = variants<FusedExprs>((decays, maximize) => ([p, g, squares, delt
  * ```
  */
 export class Adadelta extends GradientOptimizer<Required<AdadeltaOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdadeltaOptions>>>,
-    { lr = 1, rho = 0.9, eps = 1e-6, weightDecay = 0, maximize = false }: AdadeltaOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdadeltaOptions>>>, options?: AdadeltaOptions) {
+    const given = checkOptions("Adadelta", checks, options)
+    const { lr = 1, rho = 0.9, eps = 1e-6, weightDecay = 0, maximize = false } = given
     super("Adadelta", params, { lr, rho, eps, weightDecay, maximize })
   }
-  protected check({ lr, rho, eps, weightDecay }: Required<AdadeltaOptions>): void {
-    checkRange("Adadelta", "lr", lr)
-    if (!(rho >= 0 && rho <= 1)) {
-      throw new ValueError(`Adadelta: rho out of range: got ${String(rho)}, expected a number in [0, 1]`)
-    }
-    checkRange("Adadelta", "eps", eps)
-    checkRange("Adadelta", "weightDecay", weightDecay)
+  protected check(options: Required<AdadeltaOptions>): void {
+    checkKnownOptions("Adadelta", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step"], tensors: ["square_avg", "acc_delta"] }

@@ -1,8 +1,16 @@
 // Adagrad, as torch.optim.Adagrad: one kernel a parameter.
 import { e, GradientError } from "@rondo/backend"
-import { type FusedExprs, fullLike, mapInto, type RowGradient, type Tensor } from "@rondo/core"
 import {
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  fullLike,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type RowGradient,
+  type Tensor,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -26,6 +34,15 @@ export interface AdagradOptions {
   readonly eps?: number
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
+}
+
+const checks: OptionChecks<AdagradOptions> = {
+  lr: "rate",
+  lrDecay: "rate",
+  weightDecay: "rate",
+  initialAccumulatorValue: "rate",
+  eps: "rate",
+  maximize: "flag",
 }
 
 const updates = variants<FusedExprs>((decays, maximize) => ([p, g, sum], [rate, eps, decay]) => {
@@ -52,25 +69,20 @@ const updates = variants<FusedExprs>((decays, maximize) => ([p, g, sum], [rate, 
  * ```
  */
 export class Adagrad extends GradientOptimizer<Required<AdagradOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdagradOptions>>>,
-    {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdagradOptions>>>, options?: AdagradOptions) {
+    const given = checkOptions("Adagrad", checks, options)
+    const {
       lr = 1e-2,
       lrDecay = 0,
       weightDecay = 0,
       initialAccumulatorValue = 0,
       eps = 1e-10,
       maximize = false,
-    }: AdagradOptions = {},
-  ) {
+    } = given
     super("Adagrad", params, { lr, lrDecay, weightDecay, initialAccumulatorValue, eps, maximize })
   }
-  protected check({ lr, lrDecay, weightDecay, initialAccumulatorValue, eps }: Required<AdagradOptions>): void {
-    checkRange("Adagrad", "lr", lr)
-    checkRange("Adagrad", "lrDecay", lrDecay)
-    checkRange("Adagrad", "weightDecay", weightDecay)
-    checkRange("Adagrad", "initialAccumulatorValue", initialAccumulatorValue)
-    checkRange("Adagrad", "eps", eps)
+  protected check(options: Required<AdagradOptions>): void {
+    checkKnownOptions("Adagrad", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step"], tensors: ["sum"] }

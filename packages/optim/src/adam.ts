@@ -1,9 +1,15 @@
 // Adam and AdamW, as torch.optim's: one kernel a parameter.
 import { e } from "@rondo/backend"
-import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
 import {
-  checkBetas,
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type Tensor,
+  zerosLike,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -29,6 +35,15 @@ export interface AdamOptions {
   readonly maximize?: boolean
 }
 
+const checks: OptionChecks<AdamOptions> = {
+  lr: "rate",
+  betas: "betas",
+  eps: "rate",
+  weightDecay: "rate",
+  amsgrad: "flag",
+  maximize: "flag",
+}
+
 const updates = variants<FusedExprs>((decays, decoupled, amsgrad, maximize) => (inputs, scalars) => {
   const [p, g, average, averageSquare, largest] = inputs
   const [beta1, rest1, beta2, rest2, root2, eps, stepSize, decay, shrink] = scalars
@@ -49,19 +64,16 @@ abstract class AdamBase extends GradientOptimizer<Required<AdamOptions>> {
     name: string,
     decoupled: boolean,
     params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamOptions>>>,
-    options: AdamOptions,
+    options: AdamOptions | undefined,
   ) {
-    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = decoupled ? 1e-2 : 0 } = options
-    const { amsgrad = false, maximize = false } = options
+    const given = checkOptions(name, checks, options)
+    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = decoupled ? 1e-2 : 0 } = given
+    const { amsgrad = false, maximize = false } = given
     super(name, params, { lr, betas, eps, weightDecay, amsgrad, maximize })
     this.#decoupled = decoupled
   }
-  protected check({ lr, betas, eps, weightDecay }: Required<AdamOptions>): void {
-    const name = this.label
-    checkRange(name, "lr", lr)
-    checkRange(name, "eps", eps)
-    checkBetas(name, betas)
-    checkRange(name, "weightDecay", weightDecay)
+  protected check(options: Required<AdamOptions>): void {
+    checkKnownOptions(this.label, checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step"], tensors: ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] }
@@ -104,7 +116,7 @@ abstract class AdamBase extends GradientOptimizer<Required<AdamOptions>> {
  * ```
  */
 export class Adam extends AdamBase {
-  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamOptions>>>, options: AdamOptions = {}) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamOptions>>>, options?: AdamOptions) {
     super("Adam", false, params, options)
   }
 }
@@ -122,7 +134,7 @@ export class Adam extends AdamBase {
  * ```
  */
 export class AdamW extends AdamBase {
-  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamOptions>>>, options: AdamOptions = {}) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamOptions>>>, options?: AdamOptions) {
     super("AdamW", true, params, options)
   }
 }

@@ -1,9 +1,15 @@
 // Adamax, as torch.optim.Adamax: one kernel a parameter.
 import { e } from "@rondo/backend"
-import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
 import {
-  checkBetas,
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type Tensor,
+  zerosLike,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -25,6 +31,14 @@ export interface AdamaxOptions {
   readonly weightDecay?: number
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
+}
+
+const checks: OptionChecks<AdamaxOptions> = {
+  lr: "rate",
+  betas: "betas",
+  eps: "rate",
+  weightDecay: "rate",
+  maximize: "flag",
 }
 
 const updates = variants<FusedExprs>((decays, maximize) => ([p, g, average, largest], scalars) => {
@@ -51,17 +65,13 @@ const updates = variants<FusedExprs>((decays, maximize) => ([p, g, average, larg
  * ```
  */
 export class Adamax extends GradientOptimizer<Required<AdamaxOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamaxOptions>>>,
-    { lr = 2e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, maximize = false }: AdamaxOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<AdamaxOptions>>>, options?: AdamaxOptions) {
+    const given = checkOptions("Adamax", checks, options)
+    const { lr = 2e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, maximize = false } = given
     super("Adamax", params, { lr, betas, eps, weightDecay, maximize })
   }
-  protected check({ lr, betas, eps, weightDecay }: Required<AdamaxOptions>): void {
-    checkRange("Adamax", "lr", lr)
-    checkBetas("Adamax", betas)
-    checkRange("Adamax", "eps", eps)
-    checkRange("Adamax", "weightDecay", weightDecay)
+  protected check(options: Required<AdamaxOptions>): void {
+    checkKnownOptions("Adamax", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step"], tensors: ["exp_avg", "exp_inf"] }

@@ -1,8 +1,15 @@
 // Averaged SGD, as torch.optim.ASGD: one kernel a parameter.
-import { e, ValueError } from "@rondo/backend"
-import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
+import { e } from "@rondo/backend"
 import {
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type Tensor,
+  zerosLike,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -28,6 +35,15 @@ export interface ASGDOptions {
   readonly maximize?: boolean
 }
 
+const checks: OptionChecks<ASGDOptions> = {
+  lr: "rate",
+  lambd: "real",
+  alpha: "real",
+  t0: "real",
+  weightDecay: "rate",
+  maximize: "flag",
+}
+
 const updates = variants<FusedExprs>((decays, averages, maximize) => ([p, g, average], scalars) => {
   const [shrink, eta, mu, decay] = scalars
   const raw = maximize ? e.neg(g) : g
@@ -51,20 +67,13 @@ const updates = variants<FusedExprs>((decays, averages, maximize) => ([p, g, ave
  * ```
  */
 export class ASGD extends GradientOptimizer<Required<ASGDOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<ASGDOptions>>>,
-    { lr = 1e-2, lambd = 1e-4, alpha = 0.75, t0 = 1e6, weightDecay = 0, maximize = false }: ASGDOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<ASGDOptions>>>, options?: ASGDOptions) {
+    const given = checkOptions("ASGD", checks, options)
+    const { lr = 1e-2, lambd = 1e-4, alpha = 0.75, t0 = 1e6, weightDecay = 0, maximize = false } = given
     super("ASGD", params, { lr, lambd, alpha, t0, weightDecay, maximize })
   }
-  protected check({ lr, lambd, alpha, t0, weightDecay }: Required<ASGDOptions>): void {
-    checkRange("ASGD", "lr", lr)
-    checkRange("ASGD", "weightDecay", weightDecay)
-    for (const [name, value] of Object.entries({ lambd, alpha, t0 })) {
-      if (typeof value !== "number" || Number.isNaN(value)) {
-        throw new ValueError(`ASGD: ${name} must be a number: got ${String(value)}`)
-      }
-    }
+  protected check(options: Required<ASGDOptions>): void {
+    checkKnownOptions("ASGD", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step", "eta", "mu"], tensors: ["ax"] }

@@ -1,6 +1,6 @@
 // Keeping gradients small before a step: by their common norm, or each element by itself.
 import { GradientError, ValueError } from "@rondo/backend"
-import { div, noGrad, stack, Tensor, tensor } from "@rondo/core"
+import { checkOptions, div, noGrad, type OptionChecks, stack, Tensor, tensor } from "@rondo/core"
 
 /** Options of {@link clipGradNorm_}. */
 export interface ClipOptions {
@@ -9,6 +9,8 @@ export interface ClipOptions {
   /** Throw if the norm is infinite or NaN. Reads at once, so it needs a device that can. Default false. */
   readonly errorIfNonfinite?: boolean
 }
+
+const clipChecks: OptionChecks<ClipOptions> = { normType: "real", errorIfNonfinite: "flag" }
 
 /** What is changed in place: whole gradients, and the values of row gradients. */
 function gradientsOf(name: string, params: Iterable<Tensor> | Tensor): Tensor[] {
@@ -43,22 +45,17 @@ function gradientsOf(name: string, params: Iterable<Tensor> | Tensor): Tensor[] 
  * console.log(await norm.item()) // 6.928…
  * ```
  */
-export function clipGradNorm_(
-  params: Iterable<Tensor> | Tensor,
-  maxNorm: number,
-  { normType = 2, errorIfNonfinite = false }: ClipOptions = {},
-): Tensor {
+export function clipGradNorm_(params: Iterable<Tensor> | Tensor, maxNorm: number, options?: ClipOptions): Tensor {
+  const { normType = 2, errorIfNonfinite = false } = checkOptions("clipGradNorm_", clipChecks, options)
   if (typeof maxNorm !== "number" || Number.isNaN(maxNorm)) {
     throw new ValueError(`clipGradNorm_: maxNorm must be a number: got ${String(maxNorm)}`)
-  }
-  if (typeof normType !== "number" || Number.isNaN(normType)) {
-    throw new ValueError(`clipGradNorm_: normType must be a number: got ${String(normType)}`)
   }
   const grads = gradientsOf("clipGradNorm_", params)
   if (grads.length === 0) return tensor(0)
   return noGrad(() => {
     const norms = grads.map((grad) => grad.norm(normType))
-    const total = norms.length === 1 ? norms[0] : stack(norms, 0).norm(normType)
+    // Not even one norm is its own norm where elements are counted.
+    const total = norms.length === 1 && normType !== 0 ? norms[0] : stack(norms, 0).norm(normType)
     if (errorIfNonfinite && !Number.isFinite(total.itemSync())) {
       throw new GradientError(`clipGradNorm_: the norm of the gradients is not finite: got ${total.itemSync()}`)
     }
@@ -81,7 +78,8 @@ export function clipGradNorm_(
  * ```
  */
 export function clipGradValue_(params: Iterable<Tensor> | Tensor, limit: number): void {
-  if (!(limit >= 0)) throw new ValueError(`clipGradValue_: the limit must be at least 0: got ${String(limit)}`)
+  if (!(typeof limit === "number" && limit >= 0))
+    throw new ValueError(`clipGradValue_: the limit must be at least 0: got ${String(limit)}`)
   noGrad(() => {
     for (const grad of gradientsOf("clipGradValue_", params)) grad.clamp_(-limit, limit)
   })

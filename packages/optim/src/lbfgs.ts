@@ -1,8 +1,22 @@
 // L-BFGS, as torch.optim.LBFGS: one direction for all parameters, from the last gradients. It calls for the loss itself, and
 // waits for it, since a device may not be able to read at once.
 import { e, sizeOf, ValueError } from "@rondo/backend"
-import { cat, enableGrad, type FusedExprs, keep, mapInto, noGrad, scope, stack, Tensor, zeros } from "@rondo/core"
-import { checkRange, type GroupOptions, noRows, Optimizer, type ParameterState } from "./optimizer.js"
+import {
+  cat,
+  checkKnownOptions,
+  checkOptions,
+  enableGrad,
+  type FusedExprs,
+  keep,
+  mapInto,
+  noGrad,
+  type OptionChecks,
+  scope,
+  stack,
+  Tensor,
+  zeros,
+} from "@rondo/core"
+import { type GroupOptions, noRows, Optimizer, type ParameterState } from "./optimizer.js"
 import type { StateLayout } from "./state.js"
 import { strongWolfe, type Trial } from "./wolfe.js"
 
@@ -22,6 +36,16 @@ export interface LBFGSOptions {
   readonly historySize?: number
   /** Search for a good length along each direction, or take `lr`. Default null. */
   readonly lineSearchFn?: "strong_wolfe" | null
+}
+
+const checks: OptionChecks<LBFGSOptions> = {
+  lr: "rate",
+  maxIter: "count",
+  maxEval: "count",
+  toleranceGrad: "rate",
+  toleranceChange: "rate",
+  historySize: "count",
+  lineSearchFn: ["strong_wolfe", null],
 }
 
 /** What a closure may return: the loss, awaited or not. */
@@ -63,18 +87,10 @@ interface Memory {
  * ```
  */
 export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<LBFGSOptions>>>,
-    {
-      lr = 1,
-      maxIter = 20,
-      maxEval = Math.floor(maxIter * 1.25),
-      toleranceGrad = 1e-7,
-      toleranceChange = 1e-9,
-      historySize = 100,
-      lineSearchFn = null,
-    }: LBFGSOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<LBFGSOptions>>>, options?: LBFGSOptions) {
+    const given = checkOptions("LBFGS", checks, options)
+    const { lr = 1, maxIter = 20, maxEval = Math.floor(maxIter * 1.25), lineSearchFn = null } = given
+    const { toleranceGrad = 1e-7, toleranceChange = 1e-9, historySize = 100 } = given
     super("LBFGS", params, { lr, maxIter, maxEval, toleranceGrad, toleranceChange, historySize, lineSearchFn })
   }
   override addParamGroup(group: GroupOptions<Required<LBFGSOptions>>): void {
@@ -82,15 +98,7 @@ export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
     super.addParamGroup(group)
   }
   protected check(options: Required<LBFGSOptions>): void {
-    for (const name of ["lr", "toleranceGrad", "toleranceChange"] as const) checkRange("LBFGS", name, options[name])
-    for (const name of ["maxIter", "maxEval", "historySize"] as const) {
-      if (Number.isSafeInteger(options[name]) && options[name] > 0) continue
-      throw new ValueError(`LBFGS: ${name} out of range: got ${String(options[name])}, expected a whole number above 0`)
-    }
-    const { lineSearchFn } = options
-    if (lineSearchFn !== null && lineSearchFn !== "strong_wolfe") {
-      throw new ValueError(`LBFGS: lineSearchFn must be "strong_wolfe" or null: got ${String(lineSearchFn)}`)
-    }
+    checkKnownOptions("LBFGS", checks, options)
   }
   protected layout(): StateLayout {
     const flat = [this.#params().reduce((sum, { shape }) => sum + sizeOf(shape), 0)]
@@ -130,7 +138,9 @@ export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
     const memory = this.#recall(state, await valueOf(original))
     let [size] = await numbers(memory.grad.abs().max())
     let previousLoss = memory.loss
-    for (let i = 1; size > toleranceGrad && i <= maxIter; i++) {
+    const round = rounding(first)
+    // Written so that NaN goes on, as in PyTorch.
+    for (let i = 1; !(size <= toleranceGrad) && i <= maxIter; i++) {
       nIter++
       if (nIter === 1 || !memory.direction) scope(() => noGrad(() => (memory.direction = keep(memory.grad.neg()))))
       else await this.#turn(memory, historySize)
@@ -140,7 +150,8 @@ export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
       const [slope, reach, total] = await numbers(
         ...noGrad(() => [memory.grad.mul(direction).sum(), direction.abs().max(), memory.grad.abs().sum()]),
       )
-      memory.t = nIter === 1 ? Math.min(1, 1 / total) * lr : lr
+      const share = round(1 / total)
+      memory.t = nIter === 1 && share < 1 ? round(share * round(lr)) : lr
       if (slope > -toleranceChange) break
       if (lineSearchFn !== null) evaluations += await this.#search(memory, evaluate, { slope, reach })
       else {
@@ -207,7 +218,7 @@ export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
       dirs.push(keep(y))
       steps.push(keep(s))
       inverses.push(keep(noGrad(() => ys.reciprocal())))
-      memory.scale = grad.dtype === "float64" ? product / square : Math.fround(product / square)
+      memory.scale = rounding(grad)(product / square)
     }
     memory.direction = scope(() => noGrad(() => this.#recursion(memory)))
   }
@@ -251,6 +262,7 @@ export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
       t: memory.t,
       directionNorm: reach,
       toleranceChange,
+      round: rounding(direction),
     })
     this.#move(found.t, direction)
     Object.assign(memory, { t: found.t, loss: found.loss, grad: found.grad })
@@ -279,6 +291,9 @@ export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
     })
   }
 }
+
+/** What PyTorch's single numbers of the dtype of `x` are rounded to. */
+const rounding = ({ dtype }: Tensor): ((value: number) => number) => (dtype === "float64" ? Number : Math.fround)
 
 async function valueOf(loss: Loss): Promise<number> {
   return loss instanceof Tensor ? loss.item() : Number(loss)

@@ -1,9 +1,15 @@
 // NAdam, as torch.optim.NAdam: one kernel a parameter.
 import { e } from "@rondo/backend"
-import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
 import {
-  checkBetas,
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type Tensor,
+  zerosLike,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -29,6 +35,16 @@ export interface NAdamOptions {
   readonly decoupledWeightDecay?: boolean
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
+}
+
+const checks: OptionChecks<NAdamOptions> = {
+  lr: "rate",
+  betas: "betas",
+  eps: "rate",
+  weightDecay: "rate",
+  momentumDecay: "rate",
+  decoupledWeightDecay: "flag",
+  maximize: "flag",
 }
 
 const updates = variants<FusedExprs>((decays, decoupled, maximize) => ([p, g, average, squares], scalars) => {
@@ -58,26 +74,14 @@ const updates = variants<FusedExprs>((decays, decoupled, maximize) => ([p, g, av
  * ```
  */
 export class NAdam extends GradientOptimizer<Required<NAdamOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<NAdamOptions>>>,
-    {
-      lr = 2e-3,
-      betas = [0.9, 0.999],
-      eps = 1e-8,
-      weightDecay = 0,
-      momentumDecay = 4e-3,
-      decoupledWeightDecay = false,
-      maximize = false,
-    }: NAdamOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<NAdamOptions>>>, options?: NAdamOptions) {
+    const given = checkOptions("NAdam", checks, options)
+    const { lr = 2e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, momentumDecay = 4e-3 } = given
+    const { decoupledWeightDecay = false, maximize = false } = given
     super("NAdam", params, { lr, betas, eps, weightDecay, momentumDecay, decoupledWeightDecay, maximize })
   }
-  protected check({ lr, betas, eps, weightDecay, momentumDecay }: Required<NAdamOptions>): void {
-    checkRange("NAdam", "lr", lr)
-    checkBetas("NAdam", betas)
-    checkRange("NAdam", "eps", eps)
-    checkRange("NAdam", "weightDecay", weightDecay)
-    checkRange("NAdam", "momentumDecay", momentumDecay)
+  protected check(options: Required<NAdamOptions>): void {
+    checkKnownOptions("NAdam", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step", "mu_product"], tensors: ["exp_avg", "exp_avg_sq"] }

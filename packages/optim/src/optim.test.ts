@@ -5,7 +5,19 @@ import { type FusedExprs, mapInto, noGrad, ones, type Tensor, tensor, use, zeros
 import { Linear } from "@rondo/nn"
 import { beforeAll, describe, expect, it } from "vitest"
 import { expectClose, goldens, problem, type Problem } from "./goldens/problem.js"
-import { Adadelta, Adam, AdamW, ASGD, clipGradNorm_, clipGradValue_, LBFGS, RMSprop, Rprop, SGD } from "./index.js"
+import {
+  Adadelta,
+  Adam,
+  AdamW,
+  ASGD,
+  clipGradNorm_,
+  clipGradValue_,
+  LBFGS,
+  LinearLR,
+  RMSprop,
+  Rprop,
+  SGD,
+} from "./index.js"
 
 beforeAll(() => {
   use(new CpuJs())
@@ -59,6 +71,23 @@ describe("an optimiser", () => {
     expect(two.w.tolistSync()).toEqual(one.w.tolistSync())
     expect(two.b.tolistSync()).toEqual(one.b.tolistSync())
   })
+  it("takes a rate that a scheduler left below 0", () => {
+    const { w, b } = problem("float64")
+    const optimizer = new SGD([w, b], { lr: 0.3 })
+    const scheduler = new LinearLR(optimizer, { endFactor: 0 })
+    for (let i = 0; i < 5; i++) scheduler.step()
+    // LinearLR of PyTorch 1.13.1 has the same: not quite 0.
+    expect(optimizer.paramGroups[0].lr).toBe(-4.440892098500625e-18)
+    const other = new SGD([w, b], { lr: 1 })
+    other.loadStateDict(optimizer.stateDict())
+    expect(other.paramGroups[0].lr).toBe(-4.440892098500625e-18)
+  })
+  it("takes over an option that is null", () => {
+    const { w, b } = problem("float64")
+    const searching = new LBFGS([w, b], { lineSearchFn: "strong_wolfe" })
+    searching.loadStateDict(new LBFGS([w, b]).stateDict())
+    expect(searching.paramGroups[0].lineSearchFn).toBeNull()
+  })
   it("refuses a state that does not fit, and keeps its own", () => {
     const { w, b, gradients } = problem("float64")
     const optimizer = new SGD([w, b], { lr: 0.1, momentum: 0.9 })
@@ -69,7 +98,7 @@ describe("an optimiser", () => {
     const bad = { ...good, state: { 0: { momentum_buffer: zeros(3, 2) } } }
     expect(() => optimizer.loadStateDict(bad)).toThrow(/momentum_buffer of parameter 0: got shape \[3, 2\], expected \[2, 3\]/)
     expect(() => optimizer.loadStateDict({ state: {}, paramGroups: [] })).toThrow(StateDictError)
-    const wrong = { ...good, paramGroups: good.paramGroups.map((group) => ({ ...group, lr: -1 })) }
+    const wrong = { ...good, paramGroups: good.paramGroups.map((group) => ({ ...group, momentum: -1 })) }
     expect(() => optimizer.loadStateDict(wrong)).toThrow(ValueError)
     expect(optimizer.state.get(w)?.momentum_buffer).toBe(before)
     expect(optimizer.paramGroups[0].lr).toBe(0.1)
@@ -106,20 +135,20 @@ describe("bad input", () => {
     ["a non-leaf", () => new Adam([leaf().mul(2)]), /can't optimise a non-leaf tensor: one of shape \[2\] was made by MulBackward0/],
     ["a parameter twice", () => { const x = leaf(); return new Adam([x, x]) }, /appears more than once/],
     ["a parameter in two groups", () => { const x = leaf(); return new Adam([{ params: [x] }, { params: [x] }]) }, /more than once/],
-    ["a negative lr", () => new SGD([leaf()], { lr: -1 }), /SGD: lr out of range: got -1, expected a number at least 0/],
-    ["no lr", () => new SGD([leaf()], {} as { lr: number }), /SGD: lr out of range: got undefined/],
-    ["a NaN lr", () => new Adam([leaf()], { lr: NaN }), /Adam: lr out of range: got NaN/],
+    ["a negative lr", () => new SGD([leaf()], { lr: -1 }), /SGD: lr must be a number of at least 0: got -1/],
+    ["no lr", () => new SGD([leaf()], {} as { lr: number }), /SGD: lr must be a number of at least 0: got undefined/],
+    ["a NaN lr", () => new Adam([leaf()], { lr: NaN }), /Adam: lr must be .*: got NaN/],
     ["a negative lr in a group", () => new SGD([{ params: [leaf()], lr: -2 }], { lr: 1 }), /got -2/],
-    ["a beta of 1", () => new AdamW([leaf()], { betas: [0.9, 1] }), /AdamW: betas\[1\] out of range: got 1, expected a number in \[0, 1\)/],
+    ["a beta of 1", () => new AdamW([leaf()], { betas: [0.9, 1] }), /AdamW: betas must be two numbers in \[0, 1\): got \[0.9, 1\]/],
     ["one beta", () => new Adam([leaf()], { betas: [0.9] as never }), /betas must be two numbers/],
     ["a negative eps", () => new Adam([leaf()], { eps: -1 }), /Adam: eps/],
-    ["a rho above 1", () => new Adadelta([leaf()], { rho: 1.5 }), /Adadelta: rho out of range: got 1.5/],
+    ["a rho above 1", () => new Adadelta([leaf()], { rho: 1.5 }), /Adadelta: rho must be a number from 0 to 1: got 1.5/],
     ["a negative alpha", () => new RMSprop([leaf()], { alpha: -1 }), /RMSprop: alpha/],
-    ["etas that do not enclose 1", () => new Rprop([leaf()], { etas: [1.1, 1.2] }), /Rprop: etas out of range: got 1.1,1.2/],
+    ["etas that do not enclose 1", () => new Rprop([leaf()], { etas: [1.1, 1.2] }), /Rprop: etas must be .*: got \[1.1, 1.2\]/],
     ["a NaN t0", () => new ASGD([leaf()], { t0: NaN }), /ASGD: t0 must be a number/],
     ["two groups for L-BFGS", () => new LBFGS([{ params: [leaf()] }, { params: [leaf()] }]), /only one group/],
     ["an unknown line search", () => new LBFGS([leaf()], { lineSearchFn: "armijo" as never }), /lineSearchFn must be/],
-    ["no iterations", () => new LBFGS([leaf()], { maxIter: 0 }), /maxIter out of range: got 0/],
+    ["no iterations", () => new LBFGS([leaf()], { maxIter: 0 }), /maxIter must be a whole number of at least 1: got 0/],
     ["a negative weight decay", () => new Adam([leaf()], { weightDecay: -1 }), /Adam: weightDecay/],
     ["nesterov without momentum", () => new SGD([leaf()], { lr: 1, nesterov: true }), /nesterov needs a momentum/],
     ["a NaN norm", () => clipGradNorm_([leaf()], NaN), /maxNorm must be a number: got NaN/],
@@ -144,6 +173,13 @@ describe("clipping", () => {
     expectClose(params[0].grad as Tensor, grads[0], 1e-12)
     expectClose(params[2].grad as Tensor, grads[1], 1e-12)
     expect(norm.shape).toEqual([])
+  })
+  it("counts gradients by norm 0, even of one parameter", () => {
+    // PyTorch 1.13.1
+    const p = zeros(3, { requiresGrad: true })
+    p.grad = tensor([1, 0, 2])
+    expect(clipGradNorm_([p], 0.5, { normType: 0 }).itemSync()).toBe(1)
+    expect(p.grad.tolistSync()).toEqual([0.4999995231628418, 0, 0.9999990463256836])
   })
   it("has nothing to do without gradients, and tells of infinite ones if asked", () => {
     expect(clipGradNorm_([zeros(2)], 1).itemSync()).toBe(0)

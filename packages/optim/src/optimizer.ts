@@ -1,10 +1,12 @@
 // What all optimisers share: parameter groups with their options, the state of each parameter, saving and loading both.
 import { DeviceError, GradientError, shapeText, StateDictError, ValueError } from "@rondo/backend"
-import { enableGrad, keep, noGrad, type RowGradient, Tensor } from "@rondo/core"
+import { checkOptions, enableGrad, keep, noGrad, type OptionChecks, type RowGradient, Tensor } from "@rondo/core"
 import { copiedState, groupOptions, type PyTorchState, type StateLayout } from "./state.js"
 
 /** What an optimiser remembers of one parameter, by PyTorch's names: tensors, counts, and lists of tensors. */
 export type ParameterState = Record<string, Tensor | number | readonly Tensor[]>
+
+const zeroChecks: OptionChecks<{ setToNone?: boolean }> = { setToNone: "flag" }
 
 /** Parameters with options of their own; what is left out is the optimiser's. */
 export type GroupOptions<O> = Partial<O> & { readonly params: Iterable<Tensor> }
@@ -67,6 +69,10 @@ export abstract class Optimizer<O extends object> {
     if (group === null || typeof group !== "object" || !("params" in group)) {
       throw new ValueError(`${this.label}: a parameter group must be an object with params, got ${typeof group}`)
     }
+    const given: unknown = group.params
+    if (typeof given !== "object" || given === null || !(given instanceof Tensor || Symbol.iterator in given)) {
+      throw new ValueError(`${this.label}: params of a group must be a list of tensors, got ${typeof given}`)
+    }
     const params = group.params instanceof Tensor ? [group.params] : [...group.params]
     const known = new Set(this.paramGroups.flatMap((other) => other.params))
     for (const parameter of params) {
@@ -83,14 +89,16 @@ export abstract class Optimizer<O extends object> {
       }
       known.add(parameter)
     }
-    const given = Object.fromEntries(Object.entries(group).filter(([, value]) => value !== undefined))
-    const merged = { ...this.#defaults, ...given, params } as unknown as ParamGroup<O>
+    // Names that are not the optimiser's are kept, as PyTorch keeps them: schedulers and users write into groups.
+    const options = Object.fromEntries(Object.entries(group).filter(([, value]) => value !== undefined))
+    const merged = { ...this.#defaults, ...options, params } as unknown as ParamGroup<O>
     this.check(merged as unknown as O)
     this.paramGroups.push(merged)
   }
 
   /** Drops all gradients, or sets them to zero. */
-  zeroGrad({ setToNone = true }: { readonly setToNone?: boolean } = {}): void {
+  zeroGrad(options?: { readonly setToNone?: boolean }): void {
+    const { setToNone = true } = checkOptions(`${this.label}.zeroGrad`, zeroChecks, options)
     for (const parameter of this.#parameters()) {
       const { grad } = parameter
       // Rows that are zero are no rows.
@@ -159,7 +167,8 @@ export abstract class Optimizer<O extends object> {
       )
     }
     const merged = groups.map((group) => ({ ...this.#defaults, ...group }) as unknown as O)
-    for (const options of merged) this.check(options)
+    // Schedulers may leave a rate below 0: LinearLR to 0 by rounding, a chain behind its lowest point by much.
+    for (const options of merged) this.check(rateOf(options) < 0 ? { ...options, lr: -rateOf(options) } : options)
     const saved = groups.flatMap((group) => group.params)
     const loaded = new Map<Tensor, ParameterState>()
     this.#parameters().forEach((parameter, i) => {
@@ -218,18 +227,13 @@ export abstract class GradientOptimizer<O extends object> extends Optimizer<O> {
   }
 }
 
+const rateOf = (options: { readonly lr?: number }): number => options.lr ?? 0
+
 /** What is said of a row gradient where a whole one is needed. */
 export const noRows = (label: string, { shape }: Tensor): GradientError =>
   new GradientError(
     `${label}.step: the gradient of a parameter of shape ${shapeText(shape)} holds rows only; use SparseAdam, SGD or Adagrad for it, or an embedding without sparse`,
   )
-
-/** Throws a ValueError unless `value` is a number in [0, below). */
-export function checkRange(name: string, option: string, value: number, below = Infinity): void {
-  if (typeof value === "number" && value >= 0 && value < below) return
-  const range = below === Infinity ? "at least 0" : `in [0, ${below})`
-  throw new ValueError(`${name}: ${option} out of range: got ${String(value)}, expected a number ${range}`)
-}
 
 /** One object a combination of switches, so that each kernel is compiled once. */
 export function variants<T>(make: (...switches: boolean[]) => T): (...switches: boolean[]) => T {
@@ -240,12 +244,6 @@ export function variants<T>(make: (...switches: boolean[]) => T): (...switches: 
     if (found === undefined) made.set(key, (found = make(...switches)))
     return found
   }
-}
-
-/** Throws a ValueError unless `betas` are two numbers in [0, 1). */
-export function checkBetas(name: string, betas: readonly [number, number]): void {
-  if (!Array.isArray(betas) || betas.length !== 2) throw new ValueError(`${name}: betas must be two numbers`)
-  betas.forEach((beta, i) => checkRange(name, `betas[${i}]`, beta, 1))
 }
 
 /** What the optimiser remembers under `name`, or what `make` makes at the first step. */

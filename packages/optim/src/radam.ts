@@ -1,9 +1,15 @@
 // RAdam, as torch.optim.RAdam: one kernel a parameter.
 import { e } from "@rondo/backend"
-import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
 import {
-  checkBetas,
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type Tensor,
+  zerosLike,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -27,6 +33,15 @@ export interface RAdamOptions {
   readonly decoupledWeightDecay?: boolean
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
+}
+
+const checks: OptionChecks<RAdamOptions> = {
+  lr: "rate",
+  betas: "betas",
+  eps: "rate",
+  weightDecay: "rate",
+  decoupledWeightDecay: "flag",
+  maximize: "flag",
 }
 
 const updates = variants<FusedExprs>((decays, decoupled, adapts, maximize) => ([p, g, average, squares], scalars) => {
@@ -55,24 +70,14 @@ const updates = variants<FusedExprs>((decays, decoupled, adapts, maximize) => ([
  * ```
  */
 export class RAdam extends GradientOptimizer<Required<RAdamOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<RAdamOptions>>>,
-    {
-      lr = 1e-3,
-      betas = [0.9, 0.999],
-      eps = 1e-8,
-      weightDecay = 0,
-      decoupledWeightDecay = false,
-      maximize = false,
-    }: RAdamOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<RAdamOptions>>>, options?: RAdamOptions) {
+    const given = checkOptions("RAdam", checks, options)
+    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 } = given
+    const { decoupledWeightDecay = false, maximize = false } = given
     super("RAdam", params, { lr, betas, eps, weightDecay, decoupledWeightDecay, maximize })
   }
-  protected check({ lr, betas, eps, weightDecay }: Required<RAdamOptions>): void {
-    checkRange("RAdam", "lr", lr)
-    checkBetas("RAdam", betas)
-    checkRange("RAdam", "eps", eps)
-    checkRange("RAdam", "weightDecay", weightDecay)
+  protected check(options: Required<RAdamOptions>): void {
+    checkKnownOptions("RAdam", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step"], tensors: ["exp_avg", "exp_avg_sq"] }

@@ -1,8 +1,15 @@
 // RMSprop, as torch.optim.RMSprop: one kernel a parameter.
 import { e } from "@rondo/backend"
-import { type FusedExprs, mapInto, type Tensor, zerosLike } from "@rondo/core"
 import {
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type Tensor,
+  zerosLike,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -28,6 +35,16 @@ export interface RMSpropOptions {
   readonly centered?: boolean
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
+}
+
+const checks: OptionChecks<RMSpropOptions> = {
+  lr: "rate",
+  alpha: "rate",
+  eps: "rate",
+  weightDecay: "rate",
+  momentum: "rate",
+  centered: "flag",
+  maximize: "flag",
 }
 
 const updates = variants<FusedExprs>((decays, centered, rolls, maximize) => ([p, g, squares, ...more], scalars) => {
@@ -63,26 +80,14 @@ const updates = variants<FusedExprs>((decays, centered, rolls, maximize) => ([p,
  * ```
  */
 export class RMSprop extends GradientOptimizer<Required<RMSpropOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<RMSpropOptions>>>,
-    {
-      lr = 1e-2,
-      alpha = 0.99,
-      eps = 1e-8,
-      weightDecay = 0,
-      momentum = 0,
-      centered = false,
-      maximize = false,
-    }: RMSpropOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<RMSpropOptions>>>, options?: RMSpropOptions) {
+    const given = checkOptions("RMSprop", checks, options)
+    const { lr = 1e-2, alpha = 0.99, eps = 1e-8, weightDecay = 0, momentum = 0 } = given
+    const { centered = false, maximize = false } = given
     super("RMSprop", params, { lr, alpha, eps, weightDecay, momentum, centered, maximize })
   }
-  protected check({ lr, alpha, eps, weightDecay, momentum }: Required<RMSpropOptions>): void {
-    checkRange("RMSprop", "lr", lr)
-    checkRange("RMSprop", "alpha", alpha)
-    checkRange("RMSprop", "eps", eps)
-    checkRange("RMSprop", "weightDecay", weightDecay)
-    checkRange("RMSprop", "momentum", momentum)
+  protected check(options: Required<RMSpropOptions>): void {
+    checkKnownOptions("RMSprop", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step"], tensors: ["square_avg", "grad_avg", "momentum_buffer"] }

@@ -1,14 +1,16 @@
 // Rprop, as torch.optim.Rprop: one kernel a parameter.
-import { e, type Expr, ValueError } from "@rondo/backend"
-import { emptyLike, type FusedExprs, fullLike, mapInto, type Tensor } from "@rondo/core"
+import { e, type Expr } from "@rondo/backend"
 import {
-  checkRange,
-  GradientOptimizer,
-  type GroupOptions,
-  nextStep,
-  type ParameterState,
-  variants,
-} from "./optimizer.js"
+  checkKnownOptions,
+  checkOptions,
+  emptyLike,
+  fullLike,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type Tensor,
+} from "@rondo/core"
+import { GradientOptimizer, type GroupOptions, nextStep, type ParameterState, variants } from "./optimizer.js"
 import type { StateLayout } from "./state.js"
 
 /** Options of {@link Rprop}. */
@@ -21,6 +23,16 @@ export interface RpropOptions {
   readonly stepSizes?: readonly [number, number]
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
+}
+
+const checks: OptionChecks<RpropOptions> = {
+  lr: "rate",
+  etas: {
+    words: "two numbers with 0 < etas[0] < 1 < etas[1]",
+    fits: (x) => Array.isArray(x) && x.length === 2 && 0 < x[0] && x[0] < 1 && 1 < x[1],
+  },
+  stepSizes: "pair",
+  maximize: "flag",
 }
 
 // -1, 0 or 1; NaN counts as 0, as in PyTorch.
@@ -56,20 +68,13 @@ const updates = variants<FusedExprs>((first, maximize) => ([p, g, previous, size
  * ```
  */
 export class Rprop extends GradientOptimizer<Required<RpropOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<RpropOptions>>>,
-    { lr = 1e-2, etas = [0.5, 1.2], stepSizes = [1e-6, 50], maximize = false }: RpropOptions = {},
-  ) {
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<RpropOptions>>>, options?: RpropOptions) {
+    const given = checkOptions("Rprop", checks, options)
+    const { lr = 1e-2, etas = [0.5, 1.2], stepSizes = [1e-6, 50], maximize = false } = given
     super("Rprop", params, { lr, etas, stepSizes, maximize })
   }
-  protected check({ lr, etas, stepSizes }: Required<RpropOptions>): void {
-    checkRange("Rprop", "lr", lr)
-    if (!Array.isArray(etas) || etas.length !== 2 || !(0 < etas[0] && etas[0] < 1 && 1 < etas[1])) {
-      throw new ValueError(`Rprop: etas out of range: got ${String(etas)}, expected 0 < etas[0] < 1 < etas[1]`)
-    }
-    if (!Array.isArray(stepSizes) || stepSizes.length !== 2 || !stepSizes.every((size) => typeof size === "number")) {
-      throw new ValueError(`Rprop: stepSizes must be two numbers: got ${String(stepSizes)}`)
-    }
+  protected check(options: Required<RpropOptions>): void {
+    checkKnownOptions("Rprop", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step"], tensors: ["prev", "step_size"] }

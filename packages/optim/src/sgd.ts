@@ -1,7 +1,16 @@
 // Stochastic gradient descent with momentum, as torch.optim.SGD: one kernel a parameter.
 import { e, GradientError, ValueError } from "@rondo/backend"
-import { emptyLike, type FusedExprs, mapInto, type RowGradient, type Tensor } from "@rondo/core"
-import { checkRange, GradientOptimizer, type GroupOptions, type ParameterState, variants } from "./optimizer.js"
+import {
+  checkKnownOptions,
+  checkOptions,
+  emptyLike,
+  type FusedExprs,
+  mapInto,
+  type OptionChecks,
+  type RowGradient,
+  type Tensor,
+} from "@rondo/core"
+import { GradientOptimizer, type GroupOptions, type ParameterState, variants } from "./optimizer.js"
 import type { StateLayout } from "./state.js"
 
 /** Options of {@link SGD}. */
@@ -19,6 +28,17 @@ export interface SGDOptions {
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
 }
+
+const checks: OptionChecks<SGDOptions> = {
+  lr: "rate!",
+  momentum: "rate",
+  dampening: "real",
+  weightDecay: "rate",
+  nesterov: "flag",
+  maximize: "flag",
+}
+// Groups may bring their own lr; then it can be left out here.
+const defaultChecks: OptionChecks<Partial<SGDOptions>> = { ...checks, lr: "rate" }
 
 const updates = variants<FusedExprs>((decays, rolls, first, nesterov, maximize) => ([p, g, buffer], scalars) => {
   const [lr, momentum, share, decay] = scalars
@@ -49,23 +69,14 @@ const updates = variants<FusedExprs>((decays, rolls, first, nesterov, maximize) 
  * ```
  */
 export class SGD extends GradientOptimizer<Required<SGDOptions>> {
-  constructor(
-    params: Iterable<Tensor> | Iterable<GroupOptions<Required<SGDOptions>>>,
-    {
-      lr,
-      momentum = 0,
-      dampening = 0,
-      weightDecay = 0,
-      nesterov = false,
-      maximize = false,
-    }: SGDOptions = {} as SGDOptions,
-  ) {
-    super("SGD", params, { lr, momentum, dampening, weightDecay, nesterov, maximize })
+  constructor(params: Iterable<Tensor> | Iterable<GroupOptions<Required<SGDOptions>>>, options?: SGDOptions) {
+    const given = checkOptions("SGD", defaultChecks, options)
+    const { lr, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false, maximize = false } = given
+    super("SGD", params, { lr: lr as number, momentum, dampening, weightDecay, nesterov, maximize })
   }
-  protected check({ lr, momentum, dampening, weightDecay, nesterov }: Required<SGDOptions>): void {
-    checkRange("SGD", "lr", lr)
-    checkRange("SGD", "momentum", momentum)
-    checkRange("SGD", "weightDecay", weightDecay)
+  protected check(options: Required<SGDOptions>): void {
+    checkKnownOptions("SGD", checks, options)
+    const { momentum, dampening, nesterov } = options
     if (nesterov && (momentum === 0 || dampening !== 0)) {
       throw new ValueError(
         `SGD: nesterov needs a momentum and no dampening: got momentum ${momentum}, dampening ${dampening}`,

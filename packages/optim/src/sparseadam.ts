@@ -1,9 +1,15 @@
 // Adam for tables of which few rows are used, as torch.optim.SparseAdam: rows without a gradient are left as they are.
-import { e, GradientError, ValueError } from "@rondo/backend"
-import { type FusedExprs, type RowGradient, type Tensor, zerosLike } from "@rondo/core"
+import { e, GradientError } from "@rondo/backend"
 import {
-  checkBetas,
-  checkRange,
+  checkKnownOptions,
+  checkOptions,
+  type FusedExprs,
+  type OptionChecks,
+  type RowGradient,
+  type Tensor,
+  zerosLike,
+} from "@rondo/core"
+import {
   GradientOptimizer,
   type GroupOptions,
   nextStep,
@@ -23,6 +29,14 @@ export interface SparseAdamOptions {
   readonly eps?: number
   /** Climb instead of descending. Default false. */
   readonly maximize?: boolean
+}
+
+const checks: OptionChecks<SparseAdamOptions> = {
+  lr: "rate",
+  betas: "betas",
+  // PyTorch's: of a row whose gradients are all 0, the divisor is eps alone.
+  eps: "positive",
+  maximize: "flag",
 }
 
 // As PyTorch writes it: old += (1 - beta) * (new - old), and the correction of the divisor is part of the step, so eps is not.
@@ -52,16 +66,14 @@ const updates = variants<FusedExprs>((maximize) => ([p, g, average, averageSquar
 export class SparseAdam extends GradientOptimizer<Required<SparseAdamOptions>> {
   constructor(
     params: Iterable<Tensor> | Iterable<GroupOptions<Required<SparseAdamOptions>>>,
-    { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, maximize = false }: SparseAdamOptions = {},
+    options?: SparseAdamOptions,
   ) {
+    const given = checkOptions("SparseAdam", checks, options)
+    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, maximize = false } = given
     super("SparseAdam", params, { lr, betas, eps, maximize })
   }
-  protected check({ lr, betas, eps }: Required<SparseAdamOptions>): void {
-    checkRange("SparseAdam", "lr", lr)
-    checkRange("SparseAdam", "eps", eps)
-    // PyTorch's: of a row whose gradients are all 0, the divisor is eps alone.
-    if (eps === 0) throw new ValueError("SparseAdam: eps out of range: got 0, expected a number above 0")
-    checkBetas("SparseAdam", betas)
+  protected check(options: Required<SparseAdamOptions>): void {
+    checkKnownOptions("SparseAdam", checks, options)
   }
   protected layout(): StateLayout {
     return { numbers: ["step"], tensors: ["exp_avg", "exp_avg_sq"] }

@@ -48,7 +48,7 @@ export function groupOptions(label: string, dict: unknown): Group[] {
     if (!Array.isArray(params) || !params.every((id) => Number.isSafeInteger(id))) {
       return fail(`params of group ${i} must be a list of numbers`)
     }
-    const kept = Object.entries(options).filter(([name, value]) => !foreign.has(name) && value !== null)
+    const kept = Object.entries(options).filter(([name]) => !foreign.has(name))
     return { ...Object.fromEntries(kept.map(([name, value]) => [camel(name), value])), params: params as number[] }
   })
 }

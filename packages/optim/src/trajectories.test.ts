@@ -34,8 +34,8 @@ describe("trajectories", () => {
     const { w, b } = own
     const params = row.groups ? [{ params: [w] }, { params: [b], lr: 0.2 }] : [w, b]
     const optimizer = new kinds[row.kind](params, row.options)
-    // A line search amplifies rounding.
-    const limit = row.kind === "LBFGS" ? 1e-10 : limits[row.dtype]
+    // L-BFGS divides by small differences, which amplifies rounding.
+    const limit = limits[row.dtype] * (row.kind === "LBFGS" ? 25 : 1)
     for (const [i, [wantedW, wantedB]] of row.steps.entries()) {
       await take(own, optimizer, i)
       expectClose(w, wantedW, limit)

@@ -16,11 +16,12 @@ test("a device that is not there says why", async () => {
 })
 
 test("the first device opened is the default, and opening it again gives the same one", async () => {
-  const [auto, again, byName] = await Promise.all([device(), device("auto"), device("cpu-js")])
+  const [auto, again, byName] = await Promise.all([device(), device("auto"), device("wasm-simd")])
   expect(auto).toBe(again)
   expect(byName).toBe(auto)
-  expect(await device("cpu")).toBe(await device("auto"))
-  expect(currentDevice().name).toBe("cpu-js")
+  expect(await device("wasm")).toBe(await device("auto"))
+  expect(currentDevice().name).toBe("wasm-simd")
+  expect((await device("cpu")).name).toBe("cpu-js")
   expect(await tensor([1, 2]).add(1).tolist()).toEqual([2, 3])
 })
 

@@ -13,7 +13,11 @@ const notYet = (name: string): BackendProvider => ({
 const providers: readonly BackendProvider[] = [
   notYet("cuda-addon"),
   notYet("webgpu"),
-  notYet("wasm-simd"),
+  {
+    name: "wasm-simd",
+    unavailable: async () => (await import("@rondo/backend-wasm-simd")).wasmSimd().unavailable(),
+    open: async () => (await import("@rondo/backend-wasm-simd")).wasmSimd().open(),
+  },
   {
     name: "cpu-js",
     unavailable: async () => null,

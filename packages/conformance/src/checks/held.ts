@@ -4,7 +4,7 @@ import { type Device, type Node, Tensor } from "@rondo/core"
 import { type Call, opCalls, place, synchronousNames } from "../calls.js"
 import { hold } from "../compare.js"
 import type { Case, Context } from "../suite.js"
-import { Watch } from "../watch.js"
+import { ungrouped, Watch } from "../watch.js"
 
 /** One call whose graph alone is left: which memory it may hold, and what its operands and steps between used. */
 interface Left {
@@ -72,7 +72,7 @@ export function heldCases(context: Context, collect: () => Promise<void>): Case[
   }
   return names.map((name) => {
     const run = async (): Promise<void> => {
-      const lefts = (await (calls ??= everything())).get(name) ?? []
+      const lefts = (await (calls ??= ungrouped(everything))).get(name) ?? []
       for (const left of lefts) {
         const extra = surplus(left)
         hold(extra.length === 0, `${left.label}: its graph holds ${extra.join(", ")} beside what the gradient reads`)

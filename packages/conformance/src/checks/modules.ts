@@ -117,7 +117,9 @@ function recurrentExperiment(kind: string, options: Record<string, unknown>, wit
       const state = (): Tensor => input(device, depth, 2, 4)
       const initial = kind === "LSTM" ? [state(), state()] : state()
       const forward = (layer as { forward(x: Tensor, state?: unknown): unknown }).forward.bind(layer)
-      return passed(layer, tensorsIn(withState ? forward(x, initial) : forward(x)), [x])
+      return withState
+        ? passed(layer, tensorsIn(forward(x, initial)), [x, ...tensorsIn(initial)])
+        : passed(layer, tensorsIn(forward(x)), [x])
     },
   }
 }

@@ -33,9 +33,9 @@ function writeJson(name: string, value: unknown): void {
   writeFileSync(join(folder, name), `${JSON.stringify(value, null, 1)}\n`)
 }
 
-/** Writes `reports/conformance-<backend>.json`, from which the table of the docs is made. */
-export function writeReport(report: Report): void {
-  writeJson(`conformance-${report.backend}.json`, { ...report, date: new Date().toISOString().slice(0, 10) })
+/** Writes `reports/conformance-<name>.json`, from which the table of the docs is made. */
+export function writeReport(report: Report, name = report.backend): void {
+  writeJson(`conformance-${name}.json`, { ...report, date: new Date().toISOString().slice(0, 10) })
 }
 
 /** Says what could not run here and why; `npm test` prints it. An empty list takes back what an earlier run said. */

@@ -1,6 +1,6 @@
 // Binds the suite to Vitest: one test for each check and operation, and the report when all are done.
 import { afterAll, describe, expect, test } from "vitest"
-import { checks } from "../checks/index.js"
+import { pickChecks } from "../checks/index.js"
 import { Ledger } from "../deviation.js"
 import { type Row, summarise } from "../report.js"
 import {
@@ -15,6 +15,7 @@ import {
   type SuiteOptions,
 } from "../suite.js"
 import { collector, isRequired, readGoldens, writeCouldNotRun, writeReport } from "./files.js"
+import { missing, raise } from "./outcome.js"
 
 /** Options of {@link describeBackend}. */
 export interface DescribeOptions extends SuiteOptions {
@@ -45,7 +46,7 @@ export function describeBackend(make: Make, options: DescribeOptions): void {
     try {
       context = await openContext(make, { goldens: readGoldens, collect: collector(), ...options })
     } catch (error) {
-      missing(options, error)
+      missing(name, options.required ?? isRequired(name), error)
       return
     }
     writeCouldNotRun(name, [])
@@ -53,21 +54,11 @@ export function describeBackend(make: Make, options: DescribeOptions): void {
   })
 }
 
-function missing({ name, required = isRequired(name) }: DescribeOptions, error: unknown): void {
-  const why = error instanceof Error ? error.message : String(error)
-  test(required ? "the backend can be opened" : `could not run: ${why}`, () => {
-    if (required) throw new Error(`${name} is required and cannot be opened: ${why}`, { cause: error })
-    writeCouldNotRun(name, [{ what: `the conformance suite on ${name}`, why }])
-    expect(why).not.toBe("")
-  })
-}
-
 function register(context: Context, options: DescribeOptions): void {
   const ledger = new Ledger(options.deviations ?? [])
   const rows: Row[] = []
   const planned = new Set<string>()
-  for (const check of checks()) {
-    if (options.only && !options.only.includes(check.name)) continue
+  for (const check of pickChecks(options.only)) {
     const groups = byOp(check.cases(context))
     // Finite differences, for one, need float64: a device without it has no such cases.
     if (groups.size === 0) continue
@@ -101,8 +92,9 @@ async function runGroup(
 ): Promise<void> {
   const own = await runCases(context, check.name, cases, ledger)
   rows.push(...own)
-  const failures = own.flatMap((row) => row.failures)
-  if (failures.length === 0) return
-  const more = failures.length > 12 ? `\n… and ${failures.length - 12} more` : ""
-  throw new Error(`${failures.length} of ${cases.length} cases\n${failures.slice(0, 12).join("\n")}${more}`)
+  raise(
+    own.flatMap((row) => row.failures),
+    cases.length,
+    12,
+  )
 }

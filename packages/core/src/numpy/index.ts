@@ -5,8 +5,8 @@ import { makeTensor, type Target } from "../elements.js"
 import type { LoadTensorsOptions } from "../safetensors/index.js"
 import { type FileInput, readExactly, wholeInput } from "../source.js"
 import type { Tensor } from "../tensor.js"
-import { type NpyArray, parseNpy } from "./npy.js"
-import { readDirectory, readEntry } from "./zip.js"
+import { headerEnd, type NpyArray, parseHeader, parseNpy, prefixBytes } from "./npy.js"
+import { readDirectory, readEntry, type ZipEntry } from "./zip.js"
 
 function arrayToTensor(op: string, { type, bigEndian, fortran, shape, data }: NpyArray, target: Target): Tensor {
   const turned = fortran && shape.length > 1
@@ -37,7 +37,11 @@ export async function loadNpy(
 ): Promise<Tensor> {
   const op = "loadNpy"
   const source = await wholeInput(op, input)
-  return arrayToTensor(op, parseNpy(op, await readExactly(op, source, 0, source.size)), { device, dtype })
+  // The data are not touched before the header has been held against the file's size.
+  const { size } = source
+  const end = headerEnd(op, await readExactly(op, source, 0, Math.min(size, prefixBytes)), size)
+  const header = parseHeader(op, await readExactly(op, source, 0, end), size)
+  return arrayToTensor(op, { ...header, data: await readExactly(op, source, end, size - end) }, { device, dtype })
 }
 
 /** Options of {@link loadNpz}. */
@@ -68,7 +72,19 @@ export async function loadNpz(
 ): Promise<Record<string, Tensor>> {
   const op = "loadNpz"
   const source = await wholeInput(op, input)
-  const entries = new Map((await readDirectory(op, source)).map((entry) => [entry.name.replace(/\.npy$/, ""), entry]))
+  if (maxBytes !== undefined && !(maxBytes >= 0)) {
+    throw new ValueError(`${op}: maxBytes must be at least 0: got ${String(maxBytes)}`)
+  }
+  const entries = new Map<string, ZipEntry>()
+  for (const entry of await readDirectory(op, source)) {
+    const name = entry.name.replace(/\.npy$/, "")
+    if (entries.has(name)) {
+      throw new FormatError(
+        `${op}: two arrays ${JSON.stringify(name)} in the file: with .npy behind the name and without`,
+      )
+    }
+    entries.set(name, entry)
+  }
   for (const name of names ?? []) {
     if (!entries.has(name)) throw new ValueError(`${op}: no array ${JSON.stringify(name)} in the file`)
   }

@@ -2,6 +2,7 @@
 // The format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 import { FormatError } from "@rondo/backend"
 import { type ElementType, elementBytes } from "../elements.js"
+import { maxDims, overflows } from "../sizes.js"
 
 /** An array as the file has it. */
 export interface NpyArray {
@@ -39,37 +40,57 @@ const refused: Record<string, string> = {
 }
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
 
-/** Reads a whole file. Throws a FormatError that says where, for anything but numbers and bools too. */
-export function parseNpy(op: string, bytes: Uint8Array): NpyArray {
-  if (bytes.length < 10)
-    throw new FormatError(`${op}: truncated in the header: got ${bytes.length} bytes, expected at least 10`)
+// NumPy itself reads headers of 10,000 characters at most, unless it is told to.
+const maxHeaderBytes = 2 ** 20
+
+/** Bytes at the start of a file that say where its header ends. */
+export const prefixBytes = 12
+
+/** Where the header ends, of a file of `size` bytes that starts with `bytes`: {@link prefixBytes} of them, or all. */
+export function headerEnd(op: string, bytes: Uint8Array, size: number): number {
+  if (size < 10) throw new FormatError(`${op}: truncated in the header: got ${size} bytes, expected at least 10`)
   if (magic.some((byte, i) => bytes[i] !== byte))
     throw new FormatError(`${op}: no .npy file: it does not start with \\x93NUMPY`)
   const [major, minor] = [bytes[6], bytes[7]]
-  if (major < 1 || major > 3)
-    throw new FormatError(`${op}: unknown version at byte 6: got ${major}.${minor}, expected 1 to 3`)
+  if (major < 1 || major > 3 || minor !== 0)
+    throw new FormatError(`${op}: unknown version at byte 6: got ${major}.${minor}, expected 1.0, 2.0 or 3.0`)
+  const start = startOf(bytes)
+  if (size < start) throw new FormatError(`${op}: truncated in the header: got ${size} bytes, expected ${start}`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const start = major === 1 ? 10 : 12
-  if (bytes.length < start)
-    throw new FormatError(`${op}: truncated in the header: got ${bytes.length} bytes, expected ${start}`)
   const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true)
-  if (start + length > bytes.length) {
+  if (start + length > size) {
     throw new FormatError(
-      `${op}: truncated in the header: it is ${length} bytes long from byte ${start}, the file ends at ${bytes.length}`,
+      `${op}: truncated in the header: it is ${length} bytes long from byte ${start}, the file ends at ${size}`,
     )
   }
+  if (length > maxHeaderBytes)
+    throw new FormatError(`${op}: header too long: got ${length} bytes at byte 8, expected at most ${maxHeaderBytes}`)
+  return start + length
+}
+
+const startOf = (bytes: Uint8Array): number => (bytes[6] === 1 ? 10 : prefixBytes)
+
+/**
+ * What the header says, from the file's first bytes up to {@link headerEnd}; the data fill the rest of its `size` bytes.
+ * Throws a FormatError that says where, for anything but numbers and bools too.
+ */
+export function parseHeader(op: string, bytes: Uint8Array, size: number): Omit<NpyArray, "data"> {
+  const start = startOf(bytes)
   // Version 1 and 2 are Latin-1, version 3 is UTF-8; of what we can read, all is ASCII.
-  const text = new TextDecoder("latin1").decode(bytes.subarray(start, start + length))
-  const header = readHeader(op, text, start)
-  const data = bytes.subarray(start + length)
-  const expected = byteLength(header.shape, elementBytes(header.type), data.length)
-  if (expected !== data.length) {
-    const wanted = expected > data.length ? `more (truncated?)` : `${expected}`
-    throw new FormatError(
-      `${op}: data do not fill [${header.shape.join(", ")}]: got ${data.length} bytes, expected ${wanted}`,
-    )
+  const header = readHeader(op, new TextDecoder("latin1").decode(bytes.subarray(start)), start)
+  const got = size - bytes.length
+  const expected = byteLength(header.shape, elementBytes(header.type), got)
+  if (expected !== got) {
+    const wanted = expected > got ? `more (truncated?)` : `${expected}`
+    throw new FormatError(`${op}: data do not fill [${header.shape.join(", ")}]: got ${got} bytes, expected ${wanted}`)
   }
-  return { ...header, data }
+  return header
+}
+
+/** Reads a whole file. Throws as {@link parseHeader}. */
+export function parseNpy(op: string, bytes: Uint8Array): NpyArray {
+  const end = headerEnd(op, bytes, bytes.length)
+  return { ...parseHeader(op, bytes.subarray(0, end), bytes.length), data: bytes.subarray(end) }
 }
 
 /** Stops as soon as the product passes what is there. */
@@ -118,8 +139,9 @@ function readHeader(op: string, text: string, start: number): Omit<NpyArray, "da
 
 function readType(op: string, descr: string): { type: ElementType; bigEndian: boolean } {
   if (descr.startsWith("[")) throw new FormatError(`${op}: dtype of several fields: save its columns by themselves`)
-  const match = /^['"]([<>|=]?)([a-zA-Z?])(\d*)/.exec(descr)
-  const type = match && types[match[2] === "?" ? "b1" : match[2] + match[3]]
+  const match = /^['"]([<>|=]?)([a-zA-Z?])(\d*)(.*)['"]$/s.exec(descr)
+  // Of dates, a unit follows the width; of numbers, nothing does.
+  const type = match?.[4] === "" && types[match[2] === "?" ? "b1" : match[2] + match[3]]
   if (!match || !type) {
     const why = match && refused[match[2]]
     throw new FormatError(
@@ -141,6 +163,9 @@ function readShape(op: string, text: string): number[] {
   if (!/^\(/.test(text) || single || parts.includes("") || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
     throw new FormatError(`${op}: shape: got ${text.slice(0, 40)}, expected a tuple of sizes up to 2^53 - 1`)
   }
-  if (shape.length > 64) throw new FormatError(`${op}: shape has ${shape.length} dims, expected at most 64`)
+  if (shape.length > maxDims)
+    throw new FormatError(`${op}: shape has ${shape.length} dims, expected at most ${maxDims}`)
+  if (shape.includes(0) && overflows(shape))
+    throw new FormatError(`${op}: sizes of ${text.slice(0, 100)} overflow: their product passes 2^53 - 1`)
   return shape
 }

@@ -89,11 +89,32 @@ describe(".npy", () => {
     ["a shape of petabytes", "{'descr': '<f4', 'fortran_order': False, 'shape': (9007199254740991, 9007199254740991), }", /more \(truncated\?\)/],
     ["a number for a shape", "{'descr': '<f4', 'fortran_order': False, 'shape': (4), }", /shape: got \(4\)/],
     ["a width that is none", "{'descr': '<f5', 'fortran_order': False, 'shape': (), }", /dtype '<f5' cannot be read/],
+    ["text behind a dtype", "{'descr': '<f4,<f4', 'fortran_order': False, 'shape': (1,), }", /dtype '<f4,<f4' cannot be read/],
+    ["a huge size beside an empty one", "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 9007199254740991, 2), }", /sizes of \(0, 9007199254740991, 2\) overflow/],
     ["text behind the end", "{'descr': '<f4', 'fortran_order': False, 'shape': (), } x", /cannot be read from byte/],
   ])("%s in the header", async (_, text, message) => {
     await expect(loadNpy(header(text, 4))).rejects.toThrow(FormatError)
     await expect(loadNpy(header(text, 4))).rejects.toThrow(message)
   }) // prettier-ignore
+  it("is not read beyond a header that lies", async () => {
+    const bytes = header("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }")
+    const reads: [number, number][] = []
+    const read = async (offset: number, length: number) => {
+      reads.push([offset, length])
+      return bytes.slice(offset, offset + length)
+    }
+    await expect(loadNpy({ size: 2 ** 50, read })).rejects.toThrow(/data do not fill \[2\]: got \d+ bytes, expected 8/)
+    expect(reads).toEqual([[0, 12], [0, bytes.length]]) // prettier-ignore
+    const long = new Uint8Array([0x93, ...new TextEncoder().encode("NUMPY"), 2, 0, 255, 255, 255, 127])
+    await expect(loadNpy({ size: 2 ** 40, read: async (_, length) => long.slice(0, length) })).rejects.toThrow(
+      /header too long: got 2147483647 bytes at byte 8/,
+    )
+  })
+  it("of a version that nobody wrote is refused", async () => {
+    const bytes = named("float32").slice()
+    bytes[7] = 5
+    await expect(loadNpy(bytes)).rejects.toThrow(/unknown version at byte 6: got 1.5, expected 1.0, 2.0 or 3.0/)
+  })
 })
 
 interface Part {
@@ -107,10 +128,13 @@ interface Part {
   offset?: number
   method?: number
   flags?: number
+  /** What the local header says. */
+  title?: string
+  gap?: number
 }
 
 /** An archive; the directory says whatever the parts claim. */
-function zip(parts: readonly Part[]): Uint8Array {
+function zip(parts: readonly Part[], count = parts.length): Uint8Array {
   const blocks: Uint8Array[] = []
   const central: Uint8Array[] = []
   let at = 0
@@ -130,12 +154,13 @@ function zip(parts: readonly Part[]): Uint8Array {
     const local = new Uint8Array(30)
     new DataView(local.buffer).setUint32(0, 0x04034b50, true)
     new DataView(local.buffer).setUint16(26, title.length, true)
-    blocks.push(local, title, packed)
+    new DataView(local.buffer).setUint16(28, lies.gap ?? 0, true)
+    blocks.push(local, new TextEncoder().encode(lies.title ?? name), packed)
     at += 30 + title.length + packed.length
   }
   const end = new DataView(new ArrayBuffer(22))
   end.setUint32(0, 0x06054b50, true)
-  end.setUint16(10, parts.length, true)
+  end.setUint16(10, count, true)
   end.setUint32(12, central.reduce((sum, { length }) => sum + length, 0), true)
   end.setUint32(16, at, true)
   return new Uint8Array(Buffer.concat([...blocks, ...central, new Uint8Array(end.buffer)]))
@@ -169,6 +194,11 @@ describe(".npz", () => {
   const good = () => ({ name: "w.npy", data: named("float32") })
   it("of our own making is read, deflated or not", async () => {
     expect(Object.keys(await loadNpz(zip([good(), { ...good(), name: "v.npy", deflate: true }])))).toEqual(["w", "v"])
+  })
+  it("is told how much may be unpacked", async () => {
+    await expect(loadNpz(zip([good()]), { maxBytes: NaN })).rejects.toThrow(/maxBytes must be at least 0: got NaN/)
+    await expect(loadNpz(zip([good()]), { maxBytes: 151 })).rejects.toThrow(/arrays of 152 bytes .* at most 151/)
+    expect(Object.keys(await loadNpz(zip([good()]), { maxBytes: 152 }))).toEqual(["w"])
   })
   it("a bomb is refused before it is unpacked", async () => {
     const zeros = new Uint8Array(100 * 2 ** 20)
@@ -208,6 +238,30 @@ describe(".npz", () => {
     ],
     ["an entry behind the end", () => zip([{ ...good(), offset: 100 }]), /"w.npy" out of range/],
     ["a name twice", () => zip([good(), good()]), /"w.npy" appears twice/],
+    [
+      "a name with .npy and without",
+      () => zip([good(), { ...good(), name: "w" }]),
+      /two arrays "w" in the file: with .npy behind the name and without/,
+    ],
+    [
+      "a count that leaves entries out",
+      () => zip([good(), { ...good(), name: "v.npy" }], 1),
+      /zip directory of 1 entries ends at byte \d+, expected \d+/,
+    ],
+    [
+      "two names for one entry",
+      () => zip([{ ...good(), title: "v.npy" }]),
+      /"w.npy": has another name at byte 0 than in the directory/,
+    ],
+    [
+      "data that reach into the next entry",
+      () =>
+        zip([
+          { ...good(), gap: 40 },
+          { ...good(), name: "v.npy" },
+        ]),
+      /"w.npy": out of range: its data end at byte 227, expected at most 187/,
+    ],
     ["a stored entry of another size", () => zip([{ ...good(), size: 3 }]), /stored, but 152 bytes stand for 3/],
     ["an array that is none", () => zip([{ name: "w.npy", data: new Uint8Array(20) }]), /array "w": no .npy file/],
   ])("%s is a FormatError", async (_, make, text) => {

@@ -7,6 +7,8 @@ import { type ByteSource, joined, readExactly } from "../source.js"
 /** One file of an archive, as its central directory describes it. */
 export interface ZipEntry {
   readonly name: string
+  /** The name as it stands in the file. */
+  readonly title: Uint8Array
   readonly method: number
   readonly crc: number
   /** Bytes in the archive, and of the file itself. */
@@ -14,6 +16,8 @@ export interface ZipEntry {
   readonly size: number
   /** First byte of the entry's local header. */
   readonly offset: number
+  /** Where the next entry or the directory begins: its data end there at the latest. */
+  readonly limit: number
 }
 
 const endSignature = 0x06054b50
@@ -48,8 +52,12 @@ export async function readDirectory(op: string, source: ByteSource): Promise<Zip
     entries.push(read.entry)
     next = read.next
   }
-  checkEntries(op, entries, offset)
-  return entries
+  if (next !== size) {
+    throw new FormatError(
+      `${op}: zip directory of ${count} entries ends at byte ${offset + next}, expected ${offset + size}`,
+    )
+  }
+  return limited(op, entries, offset)
 }
 
 /** The end of the directory stands at the end of the file, behind at most 65,535 bytes of comment. */
@@ -107,7 +115,8 @@ function readCentral(op: string, bytes: Uint8Array, at: number, where: number): 
   const extraAt = at + centralBytes + nameBytes
   const next = extraAt + extraBytes + commentBytes
   if (next > bytes.length) throw fail("is truncated")
-  const name = new TextDecoder().decode(bytes.subarray(at + centralBytes, extraAt))
+  const title = bytes.subarray(at + centralBytes, extraAt)
+  const name = new TextDecoder().decode(title)
   if ((view.getUint16(at + 8, true) & 1) !== 0) throw fail(`(${JSON.stringify(name)}) is encrypted`)
   const method = view.getUint16(at + 10, true)
   if (method !== 0 && method !== 8) {
@@ -117,7 +126,8 @@ function readCentral(op: string, bytes: Uint8Array, at: number, where: number): 
   }
   const sizes = [24, 20, 42].map((field) => view.getUint32(at + field, true))
   const [size, packed, offset] = widen(op, sizes, bytes.subarray(extraAt, extraAt + extraBytes), where)
-  return { entry: { name, method, crc: view.getUint32(at + 16, true), packed, size, offset }, next }
+  const crc = view.getUint32(at + 16, true)
+  return { entry: { name, title, method, crc, packed, size, offset, limit: offset }, next }
 }
 
 /** Takes sizes that are all ones from the zip64 field, which holds just those. */
@@ -141,8 +151,11 @@ function widen(op: string, sizes: number[], extra: Uint8Array, where: number): n
   throw new FormatError(`${op}: zip entry at byte ${where}: zip64 field is missing`)
 }
 
-/** Names are unique, data lie in front of the directory and do not overlap (that is how small bombs are made). */
-function checkEntries(op: string, entries: readonly ZipEntry[], directory: number): void {
+/**
+ * The entries with their limits. Names are unique, data lie in front of the directory and do not overlap (that is how small
+ * bombs are made).
+ */
+function limited(op: string, entries: readonly ZipEntry[], directory: number): ZipEntry[] {
   const names = new Set<string>()
   for (const { name, method, packed, size } of entries) {
     const where = `${op}: zip entry ${JSON.stringify(name)}`
@@ -155,8 +168,11 @@ function checkEntries(op: string, entries: readonly ZipEntry[], directory: numbe
     }
   }
   let covered = 0
-  for (const { name, offset, packed } of [...entries].sort((a, b) => a.offset - b.offset)) {
-    const end = offset + localBytes + packed
+  const limits = new Map<ZipEntry, number>()
+  const sorted = [...entries].sort((a, b) => a.offset - b.offset)
+  sorted.forEach((entry, i) => {
+    const { name, title, offset, packed } = entry
+    const end = offset + localBytes + title.length + packed
     if (offset < covered)
       throw new FormatError(`${op}: zip entry ${JSON.stringify(name)} overlaps another at byte ${offset}`)
     if (end > directory) {
@@ -165,18 +181,25 @@ function checkEntries(op: string, entries: readonly ZipEntry[], directory: numbe
       )
     }
     covered = end
-  }
+    limits.set(entry, sorted[i + 1]?.offset ?? directory)
+  })
+  return entries.map((entry) => ({ ...entry, limit: limits.get(entry) as number }))
 }
 
 /** Reads one file of the archive, and holds it against its checksum. */
 export async function readEntry(op: string, source: ByteSource, entry: ZipEntry): Promise<Uint8Array> {
-  const { name, method, packed, size, offset } = entry
+  const { name, title, method, packed, size, offset, limit } = entry
   const where = `${op}: zip entry ${JSON.stringify(name)}`
-  const head = viewOf(await readExactly(op, source, offset, localBytes))
+  const local = await readExactly(op, source, offset, localBytes + title.length)
+  const head = viewOf(local)
   if (head.getUint32(0, true) !== localSignature) throw new FormatError(`${where}: no signature at byte ${offset}`)
-  const start = offset + localBytes + head.getUint16(26, true) + head.getUint16(28, true)
-  if (start + packed > source.size) {
-    throw new FormatError(`${where}: truncated: its data end at byte ${start + packed}, the file at ${source.size}`)
+  const titleBytes = head.getUint16(26, true)
+  if (titleBytes !== title.length || title.some((byte, i) => byte !== local[localBytes + i])) {
+    throw new FormatError(`${where}: has another name at byte ${offset} than in the directory`)
+  }
+  const start = offset + localBytes + titleBytes + head.getUint16(28, true)
+  if (start + packed > limit) {
+    throw new FormatError(`${where}: out of range: its data end at byte ${start + packed}, expected at most ${limit}`)
   }
   const raw = await readExactly(op, source, start, packed)
   const bytes = method === 0 ? raw : await inflate(where, raw, size)

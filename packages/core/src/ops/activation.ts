@@ -51,16 +51,6 @@ export const leakyRelu: UnaryOp = unary({
   keep: ["x"],
   kinks: [0],
 })
-export const elu: UnaryOp = unary({
-  name: "elu",
-  doc: "x where positive, else `alpha` * (exp(x) - 1).",
-  float: true,
-  params: { alpha: 1 },
-  expr: (x, alpha) => e.where(e.gt(x, zero(x)), x, e.mul(alpha, e.expm1(x))),
-  vjp: (g, s) => mul(g, where(gt(s.x, 0), 1, mul(exp(s.x), s.params[0]))),
-  keep: ["x"],
-  kinks: [0],
-})
 export const softplus: UnaryOp = unary({
   name: "softplus",
   doc: "log(1 + exp(beta x)) / beta; linear where beta x exceeds `threshold`.",

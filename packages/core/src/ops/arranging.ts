@@ -201,7 +201,7 @@ function checkBorder(
   border: readonly [number, number],
 ): void {
   const size = x.shape[d]
-  const most = mode === "reflect" ? size - 1 : mode === "circular" ? size : size > 0 ? Infinity : 0
+  const most = mode === "reflect" ? Math.max(0, size - 1) : mode === "circular" ? size : size > 0 ? Infinity : 0
   if (Math.max(...border) <= most) return
   throw new ShapeError(
     `pad: a ${mode} border may be at most ${most} wide at dim ${d} of ${shapeText(x.shape)}: got [${border.join(", ")}]`,

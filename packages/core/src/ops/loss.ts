@@ -2,8 +2,9 @@
 import { e, type Expr } from "@rondo/backend"
 import { binary, type BinaryOp, ternary, type TernaryOp } from "../elementwise.js"
 import { clamp, logSigmoid, sigmoid } from "./activation.js"
-import { add, div, exp, log, log1p, mul, neg, sign, sub } from "./arithmetic.js"
+import { add, div, exp, log, log1p, mul, neg, sign, square, sub } from "./arithmetic.js"
 import { eq, where } from "./logic.js"
+import { hardtanh } from "./rectifiers.js"
 
 const one = (x: Expr): Expr => e.like(x, 1)
 const zero = (x: Expr): Expr => e.like(x, 0)
@@ -40,8 +41,8 @@ export const huberError: BinaryOp = binary({
     return e.where(e.le(gap, delta), near, e.mul(delta, e.sub(gap, e.mul(half(x), delta))))
   },
   vjp: [
-    (g, s) => mul(g, clamp(sub(s.x, s.y), -s.params[0], s.params[0])),
-    (g, s) => mul(g, clamp(sub(s.y, s.x), -s.params[0], s.params[0])),
+    (g, s) => mul(g, hardtanh(sub(s.x, s.y), -s.params[0], s.params[0])),
+    (g, s) => mul(g, hardtanh(sub(s.y, s.x), -s.params[0], s.params[0])),
   ],
   keep: ["x", "y"],
   kinks: [-1, 1],
@@ -57,8 +58,8 @@ export const smoothL1Error: BinaryOp = binary({
     return e.where(e.lt(gap, beta), near, e.sub(gap, e.mul(half(x), beta)))
   },
   vjp: [
-    (g, s) => mul(g, clamp(div(sub(s.x, s.y), s.params[0]), -1, 1)),
-    (g, s) => mul(g, clamp(div(sub(s.y, s.x), s.params[0]), -1, 1)),
+    (g, s) => mul(g, hardtanh(div(sub(s.x, s.y), s.params[0]))),
+    (g, s) => mul(g, hardtanh(div(sub(s.y, s.x), s.params[0]))),
   ],
   keep: ["x", "y"],
   kinks: [-1, 1],
@@ -68,6 +69,24 @@ export const smoothL1Error: BinaryOp = binary({
 const floor = -100
 /** Keeps the gradient finite where the probability is 0 or 1 (PyTorch's bound, which it rounds to float32 for every dtype). */
 const smallest = Math.fround(1e-12)
+/** The same where the slope is differentiated. */
+const guard = 1e-12
+
+/** The slope of {@link bceError} by p. Its own derivatives have PyTorch's guards (torch/csrc/autograd/FunctionsManual.cpp). */
+const bceSlope: BinaryOp = binary({
+  name: "bceSlope",
+  doc: "(p - y) / (p (1 - p)), the divisor at least 1e-12.",
+  float: true,
+  expr: (p, y) => e.div(e.sub(p, y), e.max(e.mul(e.sub(one(p), p), p), e.like(p, smallest))),
+  vjp: [
+    (g, s) => {
+      const guarded = mul(add(s.x, guard), add(sub(1, s.x), guard))
+      return mul(g, div(add(sub(square(s.x), mul(mul(s.x, s.y), 2)), s.y), square(guarded)))
+    },
+    (g, s) => neg(div(g, clamp(mul(sub(1, s.x), s.x), guard))),
+  ],
+  keep: ["x", "y"],
+})
 
 export const bceError: BinaryOp = binary({
   name: "bceError",
@@ -78,10 +97,7 @@ export const bceError: BinaryOp = binary({
     const miss = e.max(e.log1p(e.neg(p)), e.like(p, floor))
     return e.sub(e.mul(e.sub(y, one(y)), miss), e.mul(y, hit))
   },
-  vjp: [
-    (g, s) => mul(g, div(sub(s.x, s.y), clamp(mul(sub(1, s.x), s.x), smallest))),
-    (g, s) => mul(g, sub(log1p(neg(s.x)), log(s.x))),
-  ],
+  vjp: [(g, s) => mul(g, bceSlope(s.x, s.y)), (g, s) => mul(g, sub(log1p(neg(s.x)), log(s.x)))],
   keep: ["x", "y"],
   domain: [0.1, 0.9],
 })

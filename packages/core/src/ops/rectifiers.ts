@@ -1,9 +1,10 @@
 // More activations, element by element: the straight-line ones, those that shrink, and the smooth relatives of relu.
 import { e, type Expr } from "@rondo/backend"
 import { binary, type BinaryOp, unary, type UnaryOp } from "../elementwise.js"
+import type { Tensor } from "../tensor.js"
 import { sigmoid, softplus, tanh } from "./activation.js"
 import { abs, add, div, exp, mul, square, sub } from "./arithmetic.js"
-import { gt, le, logicalAnd, logicalOr, lt, where } from "./logic.js"
+import { ge, gt, le, logicalAnd, logicalOr, lt, where } from "./logic.js"
 
 const one = (x: Expr): Expr => e.like(x, 1)
 const zero = (x: Expr): Expr => e.like(x, 0)
@@ -14,7 +15,7 @@ export const relu6: UnaryOp = unary({
   name: "relu6",
   doc: "x limited to [0, 6]; the gradient at both borders is 0.",
   expr: (x) => e.min(e.max(x, zero(x)), e.like(x, 6)),
-  vjp: (g, s) => where(logicalAnd(gt(s.x, 0), lt(s.x, 6)), g, 0),
+  vjp: (g, s) => where(logicalOr(le(s.x, 0), ge(s.x, 6)), 0, g),
   keep: ["x"],
   domain: [-2, 8],
   kinks: [0, 6],
@@ -24,7 +25,7 @@ export const hardtanh: UnaryOp = unary({
   doc: "x limited to [`min`, `max`]; the gradient at both borders is 0, unlike clamp's.",
   params: { min: -1, max: 1 },
   expr: (x, min, max) => e.min(e.max(x, min), max),
-  vjp: (g, s) => where(logicalAnd(gt(s.x, s.params[0]), lt(s.x, s.params[1])), g, 0),
+  vjp: (g, s) => where(logicalOr(le(s.x, s.params[0]), ge(s.x, s.params[1])), 0, g),
   keep: ["x"],
   kinks: [-1, 1],
 })
@@ -33,7 +34,8 @@ export const hardsigmoid: UnaryOp = unary({
   doc: "x / 6 + 1/2 limited to [0, 1].",
   float: true,
   expr: (x) => e.div(e.min(e.max(e.add(x, e.like(x, 3)), zero(x)), e.like(x, 6)), e.like(x, 6)),
-  vjp: (g, s) => where(logicalAnd(gt(s.x, -3), lt(s.x, 3)), div(g, 6), 0),
+  // PyTorch's slope is rounded to float32 for every dtype.
+  vjp: (g, s) => where(logicalAnd(gt(s.x, -3), lt(s.x, 3)), mul(g, Math.fround(1 / 6)), 0),
   keep: ["x"],
   domain: [-4, 4],
   kinks: [-3, 3],
@@ -43,7 +45,7 @@ export const hardswish: UnaryOp = unary({
   doc: "x hardsigmoid(x).",
   float: true,
   expr: (x) => e.div(e.mul(x, e.min(e.max(e.add(x, e.like(x, 3)), zero(x)), e.like(x, 6))), e.like(x, 6)),
-  vjp: (g, s) => where(lt(s.x, -3), 0, where(le(s.x, 3), mul(g, add(div(s.x, 3), 0.5)), g)),
+  vjp: (g, s) => where(lt(s.x, -3), 0, where(le(s.x, 3), mul(g, add(div(hardtanh(s.x, -3, 3), 3), 0.5)), g)),
   keep: ["x"],
   domain: [-4, 4],
   kinks: [-3, 3],
@@ -68,6 +70,20 @@ export const leakyBy: BinaryOp = binary({
 
 // ---- exponentials below zero
 
+/** x below 0, else 0: above, no exponential may overflow, whose derivative would be NaN. */
+const below0 = (x: Tensor): Tensor => where(lt(x, 0), x, 0)
+
+export const elu: UnaryOp = unary({
+  name: "elu",
+  doc: "x where positive, else `alpha` * (exp(x) - 1).",
+  float: true,
+  params: { alpha: 1 },
+  expr: (x, alpha) => e.where(e.gt(x, zero(x)), x, e.mul(alpha, e.expm1(x))),
+  vjp: (g, s) => mul(g, where(le(s.x, 0), mul(exp(below0(s.x)), s.params[0]), 1)),
+  keep: ["x"],
+  kinks: [0],
+})
+
 /** Fixed points of mean 0 and variance 1: https://arxiv.org/abs/1706.02515, with the digits of PyTorch. */
 const seluScale = 1.0507009873554804934193349852946
 const seluAlpha = 1.6732632423543772848170429916717
@@ -78,7 +94,7 @@ export const selu: UnaryOp = unary({
   float: true,
   expr: (x) =>
     e.where(e.gt(x, zero(x)), e.mul(x, e.like(x, seluScale)), e.mul(e.expm1(x), e.like(x, seluScale * seluAlpha))),
-  vjp: (g, s) => mul(g, where(gt(s.x, 0), seluScale, mul(exp(s.x), seluScale * seluAlpha))),
+  vjp: (g, s) => mul(g, where(le(s.x, 0), mul(exp(below0(s.x)), seluScale * seluAlpha), seluScale)),
   keep: ["x"],
   kinks: [0],
 })
@@ -88,7 +104,7 @@ export const celu: UnaryOp = unary({
   float: true,
   params: { alpha: 1 },
   expr: (x, alpha) => e.where(e.gt(x, zero(x)), x, e.mul(alpha, e.expm1(e.div(x, alpha)))),
-  vjp: (g, s) => mul(g, where(gt(s.x, 0), 1, exp(div(s.x, s.params[0])))),
+  vjp: (g, s) => mul(g, where(le(s.x, 0), exp(div(below0(s.x), s.params[0])), 1)),
   keep: ["x"],
   kinks: [0],
 })
@@ -146,7 +162,7 @@ export const softshrink: UnaryOp = unary({
   params: { lambda: 0.5 },
   expr: (x, lambda) =>
     e.where(e.gt(x, lambda), e.sub(x, lambda), e.where(e.lt(x, e.neg(lambda)), e.add(x, lambda), zero(x))),
-  vjp: (g, s) => where(logicalOr(lt(s.x, -s.params[0]), gt(s.x, s.params[0])), g, 0),
+  vjp: (g, s) => where(logicalAnd(ge(s.x, -s.params[0]), le(s.x, s.params[0])), 0, g),
   keep: ["x"],
   kinks: [-0.5, 0.5],
 })
@@ -156,7 +172,7 @@ export const hardshrink: UnaryOp = unary({
   float: true,
   params: { lambda: 0.5 },
   expr: (x, lambda) => e.where(e.and(e.ge(x, e.neg(lambda)), e.le(x, lambda)), zero(x), x),
-  vjp: (g, s) => where(logicalOr(lt(s.x, -s.params[0]), gt(s.x, s.params[0])), g, 0),
+  vjp: (g, s) => where(logicalAnd(ge(s.x, -s.params[0]), le(s.x, s.params[0])), 0, g),
   keep: ["x"],
   kinks: [-0.5, 0.5],
 })

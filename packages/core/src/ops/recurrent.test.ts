@@ -13,6 +13,7 @@ import {
   recurrent,
   recurrentSteps,
   stack,
+  tensor,
   use,
 } from "../index.js"
 import type { DType } from "@rondo/backend"
@@ -103,6 +104,20 @@ test("a gradient of the last state alone, or of some inputs only", () => {
   const [a] = grad(cell.sum(), inputs[1])
   const [b] = grad(cellByStep.sum(), inputs[1])
   expectClose(a as Tensor, b as Tensor, 1e-12)
+})
+
+// PyTorch 1.13.1, float64: w -> tanh(p1 + tanh(p0 + w h) w), with p = [0.3, -0.2] and h = 0.5, at w = 0.8.
+test("a state that was made of the same weight counts once, recorded or not", () => {
+  const w = tensor([[0.8]], { dtype: "float64", requiresGrad: true })
+  const step = (p: number, h: Tensor): Tensor =>
+    recurrent("tanh", tensor([[[p]]], { dtype: "float64" }), w, null, [h])[1]
+  const twice = (): Tensor => step(-0.2, step(0.3, tensor([[0.5]], { dtype: "float64" }))).sum()
+  const [plain] = grad(twice(), w)
+  const [recorded] = grad(twice(), w, { createGraph: true })
+  const [second] = grad(recorded as Tensor, w)
+  expect(plain?.itemSync()).toBeCloseTo(0.7928200916680118, 12)
+  expect(recorded?.itemSync()).toBeCloseTo(0.7928200916680118, 12)
+  expect(second?.itemSync()).toBeCloseTo(0.06880132422094772, 12)
 })
 
 test("an in-place change of what backward reads is caught", () => {

@@ -23,7 +23,7 @@ import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
 import { add } from "./arithmetic.js"
 import { linear, matmul } from "./linalg.js"
-import { reshape, zerosOf } from "./movement.js"
+import { expand, reshape, zerosOf } from "./movement.js"
 import { sum } from "./reduce.js"
 import { stack } from "./shaping.js"
 
@@ -219,8 +219,18 @@ function restored({ cell, reverse, biased }: Form, saved: Saved): { layer: Layer
 /** Gradients that can be differentiated again: those of the composition. */
 function recorded(form: Form, grads: readonly (Tensor | null)[], saved: Saved): (Tensor | null)[] {
   const { layer } = restored(form, saved)
-  const inputs = listed(layer)
-  const outputs = composed(layer)
+  // Views of the inputs: one may be made of another, as a state is of the weight it came from, and that way does not count.
+  const own = (x: Tensor): Tensor => expand(x, x.shape)
+  const { projected, weight, bias, state } = layer
+  const apart = {
+    ...layer,
+    projected: own(projected),
+    weight: own(weight),
+    bias: bias && own(bias),
+    state: state.map(own),
+  }
+  const inputs = listed(apart)
+  const outputs = composed(apart)
   const given = grads.flatMap((g, i) => (g ? [i] : []))
   const wanted = inputs.filter((x) => x.requiresGrad)
   const found = grad(

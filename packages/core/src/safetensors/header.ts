@@ -2,8 +2,9 @@
 // The format: https://github.com/huggingface/safetensors, README, "Format".
 import { FormatError } from "@rondo/backend"
 
+import { maxDims, overflows } from "../sizes.js"
 import { bitSize, fileDTypes, isFileDType, storedDType, type FileDType, type StoredDType } from "./dtype.js"
-import { JsonError, OtherNumber, readJson, type Json } from "./json.js"
+import { JsonError, OtherNumber, readEntries, type Json } from "./json.js"
 
 /** Bytes of the header's length at the start of a file. */
 export const prefixBytes = 8
@@ -56,13 +57,13 @@ export function parseHeader(op: string, bytes: Uint8Array, fileBytes: number): H
     const got = bytes.length === 0 ? "an empty header" : `0x${bytes[0].toString(16).padStart(2, "0")}`
     throw new FormatError(`${op}: header does not start with "{" at byte 8: got ${got}`)
   }
-  const root = readRoot(op, decode(op, bytes))
   const start = prefixBytes + bytes.length
-  const metadata = readMetadata(op, root.get(metadataKey))
+  let metadata: Record<string, string> = {}
   const found: Named[] = []
-  for (const [name, value] of root) {
-    if (name !== metadataKey) found.push(readEntry(op, name, value, fileBytes - start))
-  }
+  readRoot(op, decode(op, bytes), (name, value) => {
+    if (name === metadataKey) metadata = readMetadata(op, value)
+    else found.push(readEntry(op, name, value, fileBytes - start))
+  })
   found.sort((a, b) => a.begin - b.begin || a.end - b.end)
   checkCoverage(op, found, fileBytes - start)
   const entries = new Map<string, SafetensorsEntry>()
@@ -94,10 +95,9 @@ function decode(op: string, bytes: Uint8Array): string {
   }
 }
 
-function readRoot(op: string, text: string): Map<string, Json> {
+function readRoot(op: string, text: string, each: (name: string, value: Json) => void): void {
   try {
-    // The first byte is "{", so what is read is an object.
-    return readJson(text) as Map<string, Json>
+    readEntries(text, each)
   } catch (error) {
     if (!(error instanceof JsonError)) throw error
     const at = prefixBytes + new TextEncoder().encode(text.slice(0, error.index)).length
@@ -105,9 +105,9 @@ function readRoot(op: string, text: string): Map<string, Json> {
   }
 }
 
-function readMetadata(op: string, value: Json | undefined): Record<string, string> {
+function readMetadata(op: string, value: Json): Record<string, string> {
   // The reference reads null as "no metadata".
-  if (value === undefined || value === null) return {}
+  if (value === null) return {}
   if (!(value instanceof Map)) {
     throw new FormatError(`${op}: ${metadataKey} is not an object of strings: got ${kind(value)}`)
   }
@@ -136,6 +136,9 @@ function readEntry(op: string, name: string, value: Json, dataBytes: number): Na
     throw new FormatError(`${where}: unknown dtype: got ${got}, expected one of ${fileDTypes.join(", ")}`)
   }
   const shape = readIntegers(where, "shape", value.get("shape"))
+  if (shape.length > maxDims) {
+    throw new FormatError(`${where}: shape has ${shape.length} dims, expected at most ${maxDims}`)
+  }
   const offsets = readIntegers(where, "data_offsets", value.get("data_offsets"))
   const [begin, end] = offsets
   if (offsets.length !== 2) {
@@ -171,7 +174,10 @@ function readIntegers(where: string, field: string, value: Json | undefined): nu
 /** Bytes of the data, without overflow: the product stops as soon as it passes what the file holds. */
 function byteLength(where: string, dtype: FileDType, shape: readonly number[], dataBytes: number): number {
   let bits = bitSize(dtype)
-  if (shape.includes(0)) return 0
+  if (shape.includes(0)) {
+    if (!overflows(shape)) return 0
+    throw new FormatError(`${where}: sizes of ${list(shape)} overflow: their product passes 2^53 - 1`)
+  }
   for (const size of shape) {
     // A product that is too large to be exact is over the bound as well, so it is only compared, never used.
     bits *= size

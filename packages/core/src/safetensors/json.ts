@@ -23,6 +23,9 @@ export type Json = null | boolean | number | OtherNumber | string | Json[] | Map
 
 // Headers need 3. The bound keeps hostile nesting from overflowing the stack; serde_json's own is 128.
 const maxDepth = 64
+// Bounds of one list and one object, far above what headers need: a byte of text can cost a hundred of memory.
+const maxItems = 1024
+const maxKeys = 2 ** 20
 
 const space = /[ \t\n\r]*/y
 const number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
@@ -37,9 +40,12 @@ const words: [string, Json][] = [
   ["null", null],
 ]
 
-/** Reads one JSON value that fills the text, white space aside. */
-export function readJson(text: string): Json {
-  return new Reader(text).document()
+/**
+ * Reads a JSON object that fills the text, white space aside. Each entry is handed out as soon as it is read, and not kept:
+ * a caller that throws at the first bad one never has a header of millions of them in memory.
+ */
+export function readEntries(text: string, each: (key: string, value: Json) => void): void {
+  new Reader(text).document(each)
 }
 
 class Reader {
@@ -50,12 +56,12 @@ class Reader {
     this.text = text
   }
 
-  document(): Json {
+  document(each: (key: string, value: Json) => void): void {
     this.skip()
-    const value = this.value(0)
+    if (this.text[this.at] !== "{") throw this.unexpected('"{"')
+    this.entries(0, each)
     this.skip()
     if (this.at < this.text.length) throw this.unexpected("the end of the header")
-    return value
   }
 
   private value(depth: number): Json {
@@ -76,23 +82,33 @@ class Reader {
 
   private object(depth: number): Map<string, Json> {
     const result = new Map<string, Json>()
+    this.entries(depth, (key, value) => result.set(key, value))
+    return result
+  }
+
+  private entries(depth: number, each: (key: string, value: Json) => void): void {
+    const keys = new Set<string>()
     this.list("}", () => {
       const start = this.at
       if (this.text[this.at] !== '"') throw this.unexpected("a key in double quotes")
       const key = this.string()
-      if (result.has(key)) throw new JsonError(`duplicate key ${JSON.stringify(key)}`, start)
+      if (keys.has(key)) throw new JsonError(`duplicate key ${JSON.stringify(key.slice(0, 100))}`, start)
+      if (keys.size === maxKeys) throw new JsonError(`an object of more than ${maxKeys} entries`, start)
+      keys.add(key)
       this.skip()
       if (this.text[this.at] !== ":") throw this.unexpected('":"')
       this.at++
       this.skip()
-      result.set(key, this.value(depth + 1))
+      each(key, this.value(depth + 1))
     })
-    return result
   }
 
   private array(depth: number): Json[] {
     const result: Json[] = []
-    this.list("]", () => result.push(this.value(depth + 1)))
+    this.list("]", () => {
+      if (result.length === maxItems) throw new JsonError(`a list of more than ${maxItems} items`, this.at)
+      result.push(this.value(depth + 1))
+    })
     return result
   }
 

@@ -2,6 +2,7 @@
 // the caller's work.
 import { dtypes, DTypeError, ShapeError, ValueError } from "@rondo/backend"
 
+import { maxDims, overflows } from "../sizes.js"
 import { bitSize, fileDType, foreignDTypes, rank, type FileDType, type StoredDType } from "./dtype.js"
 import { list, maxHeaderBytes, metadataKey, prefixBytes, quote } from "./header.js"
 import type { SafetensorsTensor } from "./read.js"
@@ -81,6 +82,7 @@ function checked(op: string, { name, dtype, shape, bytes }: PlannedTensor): Item
     const expected = [...dtypes, ...foreignDTypes].join(", ")
     throw new DTypeError(`${where}: unknown dtype: got ${String(dtype)}, expected one of ${expected}`)
   }
+  if (shape.length > maxDims) throw new ShapeError(`${where}: got ${shape.length} dims, expected at most ${maxDims}`)
   let bits = bitSize(type)
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) {
@@ -88,6 +90,8 @@ function checked(op: string, { name, dtype, shape, bytes }: PlannedTensor): Item
     }
     bits *= size
   }
+  if (overflows(shape))
+    throw new ShapeError(`${where}: sizes of ${list(shape)} overflow: their product passes 2^53 - 1`)
   if (bits !== bytes * 8) {
     throw new ShapeError(
       `${where}: data does not fill the shape: got ${bytes} bytes, ` +

@@ -1,9 +1,9 @@
 // Attention of a decoder over an encoder's states: additive (Bahdanau et al. 2015) and by products (Luong et al. 2015).
 import { shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { softmax, type Tensor, where } from "@rondo/core"
-import { checkSize, Linear } from "../linear.js"
+import { checkOptions, type OptionChecks, softmax, type Tensor, where } from "@rondo/core"
+import { checkSize, Linear, needTensor } from "../linear.js"
 import { Module } from "../module.js"
-import type { FactoryOptions } from "../parameter.js"
+import { factoryChecks, type FactoryOptions } from "../parameter.js"
 
 /** Options of a decoder's attention. */
 export interface DecoderAttentionCall {
@@ -12,6 +12,8 @@ export interface DecoderAttentionCall {
   /** What is summed by the weights, `[B, S, V]`. Default: the keys. */
   readonly values?: Tensor | null
 }
+
+const callChecks: OptionChecks<DecoderAttentionCall> = { mask: "tensor|null", values: "tensor|null" }
 
 /** Scores to weights and their sum; what the two kinds share. */
 abstract class DecoderAttention extends Module {
@@ -24,8 +26,10 @@ abstract class DecoderAttention extends Module {
    * @param keys - The encoder's states `[B, S, K]`.
    * @returns The context `[B, V]` (or `[B, L, V]`) and the weights `[B, S]` (or `[B, L, S]`).
    */
-  forward(query: Tensor, keys: Tensor, { mask = null, values = null }: DecoderAttentionCall = {}): [Tensor, Tensor] {
+  forward(query: Tensor, keys: Tensor, options?: DecoderAttentionCall): [Tensor, Tensor] {
     const name = this.constructor.name
+    const { mask = null, values = null } = checkOptions(name, callChecks, options)
+    for (const operand of [query, keys]) needTensor(name, operand)
     const [queryDim, keyDim] = this.widths
     const several = query.ndim === 3 ? query : query.unsqueeze(-2)
     if (several.ndim !== 3 || keys.ndim !== 3 || several.shape[0] !== keys.shape[0] || several.shape[2] !== queryDim || keys.shape[2] !== keyDim) {
@@ -66,8 +70,9 @@ export class AdditiveAttention extends DecoderAttention {
   /** v */
   score_proj: Linear
 
-  constructor(queryDim: number, keyDim: number, attentionDim: number, factory: FactoryOptions = {}) {
+  constructor(queryDim: number, keyDim: number, attentionDim: number, options?: FactoryOptions) {
     super()
+    const factory = checkOptions("AdditiveAttention", factoryChecks, options)
     checkSize("AdditiveAttention", "attentionDim", attentionDim, 1)
     this.queryDim = queryDim
     this.keyDim = keyDim
@@ -97,6 +102,8 @@ export interface DotProductOptions extends FactoryOptions {
   readonly score?: DotProductScore
 }
 
+const productChecks: OptionChecks<DotProductOptions> = { score: ["dot", "scaled", "general"], ...factoryChecks }
+
 /**
  * Attention by products (Luong, Pham and Manning 2015, section 3.1): no parameters, unless `score` is `"general"`.
  *
@@ -116,13 +123,11 @@ export class DotProductAttention extends DecoderAttention {
   /** W of the general score: from keys to queries. */
   key_proj: Linear | null
 
-  constructor(queryDim: number, keyDim = queryDim, { score = "dot", ...factory }: DotProductOptions = {}) {
+  constructor(queryDim: number, keyDim = queryDim, options?: DotProductOptions) {
     super()
+    const { score = "dot", ...factory } = checkOptions("DotProductAttention", productChecks, options)
     checkSize("DotProductAttention", "queryDim", queryDim, 1)
     checkSize("DotProductAttention", "keyDim", keyDim, 1)
-    if (score !== "dot" && score !== "scaled" && score !== "general") {
-      throw new ValueError(`DotProductAttention: unknown score: got "${String(score)}", expected "dot", "scaled" or "general"`) // prettier-ignore
-    }
     if (score !== "general" && queryDim !== keyDim) {
       throw new ValueError(`DotProductAttention: score "${score}" needs equal widths: got ${queryDim} and ${keyDim}; use "general"`) // prettier-ignore
     }

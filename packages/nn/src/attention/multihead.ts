@@ -1,11 +1,11 @@
 // Attention with several heads, with PyTorch's parameters, options and draws.
 import { shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { cat, linear, softmax, type Tensor, zeros } from "@rondo/core"
-import { checkProbability, dropout } from "../dropout.js"
+import { cat, checkOptions, linear, type OptionChecks, softmax, type Tensor, where, zeros } from "@rondo/core"
+import { dropout } from "../dropout.js"
 import { xavierNormal_, xavierUniform_, zeros_ } from "../init.js"
-import { checkSize, Linear } from "../linear.js"
+import { checkSize, Linear, needTensor } from "../linear.js"
 import { Module } from "../module.js"
-import { emptyParameter, type FactoryOptions, type Parameter } from "../parameter.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "../parameter.js"
 import { maskBias } from "./product.js"
 
 /** Options of {@link MultiheadAttention}. */
@@ -26,6 +26,17 @@ export interface MultiheadOptions extends FactoryOptions {
   readonly batchFirst?: boolean
 }
 
+const layerChecks: OptionChecks<MultiheadOptions> = {
+  dropout: "probability",
+  bias: "flag",
+  addBiasKv: "flag",
+  addZeroAttn: "flag",
+  kdim: "count",
+  vdim: "count",
+  batchFirst: "flag",
+  ...factoryChecks,
+}
+
 /** Options of {@link MultiheadAttention.forward}. */
 export interface AttentionCall {
   /** `[N, S]`, unbatched `[S]`: bool, true where a key is hidden; or float, added to the scores. */
@@ -36,6 +47,13 @@ export interface AttentionCall {
   readonly attnMask?: Tensor | null
   /** Weights as the mean over the heads. Default true. */
   readonly averageAttnWeights?: boolean
+}
+
+const callChecks: OptionChecks<AttentionCall> = {
+  keyPaddingMask: "tensor|null",
+  needWeights: "flag",
+  attnMask: "tensor|null",
+  averageAttnWeights: "flag",
 }
 
 /** Sizes of one call. */
@@ -80,17 +98,17 @@ export class MultiheadAttention extends Module {
   bias_v: Parameter | null
   out_proj: Linear
 
-  constructor(embedDim: number, numHeads: number, options: MultiheadOptions = {}) {
+  constructor(embedDim: number, numHeads: number, options?: MultiheadOptions) {
     super()
-    const { dropout = 0, bias = true, addBiasKv = false, addZeroAttn = false, batchFirst = false } = options
-    const { kdim = embedDim, vdim = embedDim, device, dtype } = options
-    for (const [name, value] of Object.entries({ embedDim, numHeads, kdim, vdim })) {
+    const given = checkOptions("MultiheadAttention", layerChecks, options)
+    const { dropout = 0, bias = true, addBiasKv = false, addZeroAttn = false, batchFirst = false } = given
+    const { kdim = embedDim, vdim = embedDim, device, dtype } = given
+    for (const [name, value] of Object.entries({ embedDim, numHeads })) {
       checkSize("MultiheadAttention", name, value, 1)
     }
     if (embedDim % numHeads !== 0) {
       throw new ValueError(`MultiheadAttention: the heads must divide embedDim: got ${numHeads} and ${embedDim}`)
     }
-    checkProbability("MultiheadAttention", dropout)
     this.embedDim = embedDim
     this.numHeads = numHeads
     this.dropout = dropout
@@ -127,15 +145,20 @@ export class MultiheadAttention extends Module {
    * @param value - `[S, N, vdim]`, `[N, S, vdim]` or `[S, vdim]`.
    * @returns The result, shaped as the query, and the weights `[N, L, S]` (`[N, heads, L, S]` where not averaged), or null.
    */
-  forward(query: Tensor, key: Tensor, value: Tensor, options: AttentionCall = {}): [Tensor, Tensor | null] {
-    const { needWeights = true, averageAttnWeights = true } = options
+  forward(query: Tensor, key: Tensor, value: Tensor, options?: AttentionCall): [Tensor, Tensor | null] {
+    const {
+      needWeights = true,
+      averageAttnWeights = true,
+      ...masks
+    } = checkOptions("MultiheadAttention", callChecks, options)
+    for (const operand of [query, key, value]) needTensor("MultiheadAttention", operand)
     this.#check(query, key, value)
     const unbatched = query.ndim === 2
     const timeFirst = (x: Tensor): Tensor => (unbatched ? x.unsqueeze(1) : this.batchFirst ? x.transpose(0, 1) : x)
     const [q, ...rest] = this.#project([query, key, value].map(timeFirst), key === value && query === key)
     let [k, v] = rest
     const sizes = { heads: this.numHeads, width: this.embedDim / this.numHeads, batch: q.shape[1] }
-    let bias = this.#bias(options, q, k.shape[0], sizes)
+    let bias = this.#bias(masks, q, k.shape[0], sizes)
     const { bias_k: biasK, bias_v: biasV } = this
     if (biasK && biasV) {
       k = cat([k, biasK.expand(1, sizes.batch, this.embedDim)])
@@ -199,10 +222,14 @@ export class MultiheadAttention extends Module {
     }
     if (!keyPaddingMask) return bias
     checkMask("keyPaddingMask", keyPaddingMask, keyPaddingMask.ndim === 1 && batch === 1 ? [keys] : [batch, keys])
-    const hidden = maskBias("MultiheadAttention", keyPaddingMask, q)
-      .reshape(batch, 1, 1, keys)
-      .expand(batch, heads, 1, keys)
-      .reshape(batch * heads, 1, keys)
+    const perHead = (mask: Tensor): Tensor =>
+      mask
+        .reshape(batch, 1, 1, keys)
+        .expand(batch, heads, 1, keys)
+        .reshape(batch * heads, 1, keys)
+    // where, not a sum: a hidden place hands no gradient to the other mask, not even NaN.
+    if (bias && keyPaddingMask.dtype === "bool") return where(perHead(keyPaddingMask), -Infinity, bias)
+    const hidden = perHead(maskBias("MultiheadAttention", keyPaddingMask, q))
     return bias ? bias.add(hidden) : hidden
   }
 }

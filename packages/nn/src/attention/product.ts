@@ -1,7 +1,8 @@
 // Attention as functions: scores to weights to a weighted sum. Projections and heads belong to the layers beside this.
 import { DTypeError, isFloat, shapeText, ShapeError } from "@rondo/backend"
-import { type Generator, ones, softmax, type Tensor, where } from "@rondo/core"
+import { checkOptions, type Generator, ones, type OptionChecks, softmax, type Tensor, where } from "@rondo/core"
 import { dropout } from "../dropout.js"
+import { needTensor } from "../linear.js"
 
 /** Options of {@link scaledDotProductAttention}. */
 export interface ScaledDotProductOptions {
@@ -15,6 +16,14 @@ export interface ScaledDotProductOptions {
   readonly scale?: number
   /** Default: the process-wide generator. */
   readonly generator?: Generator
+}
+
+const productChecks: OptionChecks<ScaledDotProductOptions> = {
+  attnMask: "tensor|null",
+  dropoutP: "probability",
+  isCausal: "flag",
+  scale: "real",
+  generator: "generator",
 }
 
 /** Minus infinity where `hidden` (bool) is true, else 0, in the dtype of `like`. */
@@ -40,15 +49,22 @@ export function scaledDotProductAttention(
   query: Tensor,
   key: Tensor,
   value: Tensor,
-  options: ScaledDotProductOptions = {},
+  options?: ScaledDotProductOptions,
 ): Tensor {
-  const { attnMask = null, dropoutP = 0, isCausal = false, generator } = options
   const name = "scaledDotProductAttention"
+  const {
+    attnMask = null,
+    dropoutP = 0,
+    isCausal = false,
+    scale,
+    generator,
+  } = checkOptions(name, productChecks, options)
+  for (const operand of [query, key, value]) needTensor(name, operand)
   if (Math.min(query.ndim, key.ndim, value.ndim) < 2 || query.shape.at(-1) !== key.shape.at(-1) || key.shape.at(-2) !== value.shape.at(-2)) {
     throw new ShapeError(`${name}: got query ${shapeText(query.shape)}, key ${shapeText(key.shape)} and value ${shapeText(value.shape)}, expected [..., L, E], [..., S, E] and [..., S, V]`)
   } // prettier-ignore
   if (isCausal && attnMask) throw new ShapeError(`${name}: attnMask and isCausal exclude each other; put the triangle into the mask`) // prettier-ignore
-  const scores = query.mul(options.scale ?? 1 / Math.sqrt(query.shape.at(-1) as number)).matmul(key.transpose(-1, -2))
+  const scores = query.mul(scale ?? 1 / Math.sqrt(query.shape.at(-1) as number)).matmul(key.transpose(-1, -2))
   const [rows, columns] = scores.shape.slice(-2)
   const seen = isCausal ? ones(rows, columns, { device: query.device, dtype: "bool" }).tril() : attnMask
   const bias = seen && (seen.dtype === "bool" ? hidingBias(seen.logicalNot(), query) : seen)

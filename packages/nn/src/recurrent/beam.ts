@@ -1,9 +1,9 @@
 // Beam search over a step function. Scores are kept on the host; states stay on the device.
-import { ShapeError, shapeText, ValueError } from "@rondo/backend"
-import { noGrad, type Tensor, tensor } from "@rondo/core"
+import { ShapeError, shapeText } from "@rondo/backend"
+import { checkOptions, noGrad, type OptionChecks, type Tensor, tensor } from "@rondo/core"
 import {
-  checkCount,
   checkLogProbs,
+  decodingChecks,
   type DecoderStep,
   type Hypothesis,
   readStart,
@@ -27,6 +27,13 @@ export interface BeamOptions<S> extends DecodingOptions<S> {
    * states, else 0.
    */
   readonly batchDim?: number | ((state: Tensor) => number)
+}
+
+const beamChecks: OptionChecks<BeamOptions<unknown>> = {
+  ...decodingChecks,
+  beamWidth: "count",
+  lengthPenalty: "rate",
+  batchDim: "integer|function",
 }
 
 interface Candidate extends Hypothesis {
@@ -72,13 +79,10 @@ export async function beamSearch<S>(
   start: StartTokens,
   options: BeamOptions<S>,
 ): Promise<Hypothesis[][]> {
+  checkOptions("beamSearch", beamChecks, options)
   const { maxLength, endToken, beamWidth = 4, lengthPenalty = 0 } = options
-  checkCount("beamSearch", "beamWidth", beamWidth)
-  if (!(lengthPenalty >= 0 && lengthPenalty < Infinity)) {
-    throw new ValueError(`beamSearch: lengthPenalty must be at least 0: got ${String(lengthPenalty)}`)
-  }
   const score = (logProb: number, length: number) => logProb / ((5 + length) / 6) ** lengthPenalty
-  let tokens = readStart("beamSearch", start, options)
+  let tokens = readStart("beamSearch", start)
   let state = (options.state ?? null) as S
   let rows: Row[] = Array.from({ length: tokens.shape[0] }, (_, b) => ({ b, tokens: [], logProb: 0 }))
   let beams: Candidate[][] = rows.map(() => [])

@@ -1,19 +1,21 @@
 // Recurrent cells: one time step as a layer, for loops that a user writes.
 import { DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { linear, type Tensor, zeros } from "@rondo/core"
+import { checkOptions, linear, type OptionChecks, type Tensor, zeros } from "@rondo/core"
 import { uniform_ } from "../init.js"
 import { checkSize, needTensor } from "../linear.js"
 import { Module } from "../module.js"
-import { emptyParameter, type FactoryOptions, type Parameter } from "../parameter.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "../parameter.js"
 import { report } from "./probe.js"
-import { plainRecurrence, type RNNNonlinearity } from "./recurrent.js"
-import { gru, lstm, type Recurrence } from "./steps.js"
+import type { RNNNonlinearity } from "./recurrent.js"
+import { gru, lstm, plain, type Recurrence } from "./steps.js"
 
 /** Options of {@link LSTMCell} and {@link GRUCell}. */
 export interface CellOptions extends FactoryOptions {
   /** Learn offsets. Default true. */
   readonly bias?: boolean
 }
+
+const cellChecks: OptionChecks<CellOptions> = { bias: "flag", ...factoryChecks }
 
 /** What all cells share. */
 export abstract class RecurrentCell extends Module {
@@ -31,9 +33,9 @@ export abstract class RecurrentCell extends Module {
   readonly #recurrence: Recurrence
   readonly #name: string
 
-  constructor(name: string, recurrence: Recurrence, inputSize: number, hiddenSize: number, options: CellOptions) {
+  constructor(name: string, recurrence: Recurrence, inputSize: number, hiddenSize: number, options?: CellOptions) {
     super()
-    const { bias = true, ...factory } = options
+    const { bias = true, ...factory } = checkOptions(name, cellChecks, options)
     checkSize(name, "inputSize", inputSize)
     checkSize(name, "hiddenSize", hiddenSize, 1)
     this.inputSize = inputSize
@@ -101,6 +103,8 @@ export interface RNNCellOptions extends CellOptions {
   readonly nonlinearity?: RNNNonlinearity
 }
 
+const rnnCellChecks: OptionChecks<RNNCellOptions> = { nonlinearity: ["tanh", "relu"], ...cellChecks }
+
 /**
  * One step of a plain recurrence: h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu in tanh's place.
  *
@@ -116,8 +120,9 @@ export interface RNNCellOptions extends CellOptions {
  */
 export class RNNCell extends RecurrentCell {
   readonly nonlinearity: RNNNonlinearity
-  constructor(inputSize: number, hiddenSize: number, { nonlinearity = "tanh", ...options }: RNNCellOptions = {}) {
-    super("RNNCell", plainRecurrence("RNNCell", nonlinearity), inputSize, hiddenSize, options)
+  constructor(inputSize: number, hiddenSize: number, options?: RNNCellOptions) {
+    const { nonlinearity = "tanh", ...shared } = checkOptions("RNNCell", rnnCellChecks, options)
+    super("RNNCell", plain[nonlinearity], inputSize, hiddenSize, shared)
     this.nonlinearity = nonlinearity
   }
   /** x `[B, inputSize]` or `[inputSize]`, h `[B, hiddenSize]` or `[hiddenSize]` (default zeros); gives the next h. */
@@ -138,7 +143,7 @@ export class RNNCell extends RecurrentCell {
  * ```
  */
 export class GRUCell extends RecurrentCell {
-  constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options?: CellOptions) {
     super("GRUCell", gru, inputSize, hiddenSize, options)
   }
   /** As {@link RNNCell.forward}. */
@@ -156,7 +161,7 @@ export class GRUCell extends RecurrentCell {
  * ```
  */
 export class LSTMCell extends RecurrentCell {
-  constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options?: CellOptions) {
     super("LSTMCell", lstm, inputSize, hiddenSize, options)
   }
   /** x `[B, inputSize]` or `[inputSize]`, state `[h, c]` (default zeros); gives the next `[h, c]`. */

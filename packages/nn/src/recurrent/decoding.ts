@@ -1,7 +1,17 @@
 // Running a model on its own outputs: numbers fed back as they are, and tokens chosen greedily or drawn. Beams are beam.ts's.
 import { DTypeError, isFloat, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { emptyLike, type Generator, noGrad, stack, Tensor, tensor, where } from "@rondo/core"
-import { checkForcing, mix } from "./forcing.js"
+import {
+  checkOptions,
+  emptyLike,
+  type Generator,
+  noGrad,
+  type OptionChecks,
+  stack,
+  Tensor,
+  tensor,
+  where,
+} from "@rondo/core"
+import { mix } from "./forcing.js"
 
 /**
  * One step of a decoder: what follows from the last input and state. States are tensors, nested in arrays and plain objects
@@ -25,6 +35,15 @@ export interface FreeRunOptions<S> {
   readonly forcing?: number
   /** Default: the process-wide generator. */
   readonly generator?: Generator
+}
+
+const freeRunChecks: OptionChecks<FreeRunOptions<unknown>> = {
+  state: "any",
+  length: "count!",
+  feed: "function",
+  targets: "tensor|null",
+  forcing: "probability",
+  generator: "generator",
 }
 
 /**
@@ -51,9 +70,8 @@ export function freeRun<S>(
   start: Tensor,
   options: FreeRunOptions<S>,
 ): [outputs: Tensor, state: S] {
+  checkOptions("freeRun", freeRunChecks, options)
   const { length, feed = (output: Tensor) => output, targets = null, forcing = 1, generator } = options
-  checkCount("freeRun", "length", length)
-  checkForcing("freeRun", forcing)
   if (targets && targets.shape[0] !== length) {
     throw new ShapeError(`freeRun: got targets ${shapeText(targets.shape)}, expected [${length}, B, ...]`)
   }
@@ -72,12 +90,6 @@ export function freeRun<S>(
   return [stack(outputs, 0), state]
 }
 
-/** Throws a ValueError unless `value` is a whole number of at least 1. */
-export function checkCount(name: string, option: string, value: number): void {
-  if (Number.isInteger(value) && value >= 1) return
-  throw new ValueError(`${name}: ${option} must be a whole number of at least 1: got ${String(value)}`)
-}
-
 // ---- tokens
 
 /** Options of {@link greedySearch}, and of what else chooses tokens. */
@@ -88,6 +100,13 @@ export interface DecodingOptions<S> {
   readonly maxLength: number
   /** The token that ends a sequence. Default: none does. */
   readonly endToken?: number
+}
+
+/** What fits them. */
+export const decodingChecks: OptionChecks<DecodingOptions<unknown>> = {
+  state: "any",
+  maxLength: "count!",
+  endToken: "size",
 }
 
 /** A sequence that a search found. */
@@ -112,20 +131,23 @@ export interface SampleOptions<S> extends DecodingOptions<S> {
   readonly generator?: Generator
 }
 
+const sampleChecks: OptionChecks<SampleOptions<unknown>> = {
+  ...decodingChecks,
+  temperature: {
+    words: "a finite number above 0",
+    fits: (x) => typeof x === "number" && x > 0 && x < Infinity,
+  },
+  topK: "count",
+  generator: "generator",
+}
+
 /** Start tokens: one a sequence of the batch. */
 export type StartTokens = readonly number[] | Tensor
 
-/** @internal Checks what every search shares, and gives the start tokens as int tensor `[B]`. */
-export function readStart(
-  name: string,
-  start: StartTokens,
-  { maxLength, endToken }: { readonly maxLength: number; readonly endToken?: number },
-): Tensor {
-  checkCount(name, "maxLength", maxLength)
-  if (endToken !== undefined && !(Number.isInteger(endToken) && endToken >= 0)) {
-    throw new ValueError(`${name}: endToken must be a whole number of at least 0: got ${String(endToken)}`)
-  }
+/** @internal Gives the start tokens as int tensor `[B]`. */
+export function readStart(name: string, start: StartTokens): Tensor {
   if (!(start instanceof Tensor)) {
+    if (!Array.isArray(start)) throw new ValueError(`${name}: start must be a list of tokens or a tensor: got ${String(start)}`) // prettier-ignore
     const bad = start.find((token) => !Number.isInteger(token))
     if (bad !== undefined) throw new ValueError(`${name}: start tokens must be whole numbers: got ${String(bad)}`)
   }
@@ -164,7 +186,7 @@ async function decodeWith<S>(
   choose: (logits: Tensor) => Tensor,
 ): Promise<Hypothesis[]> {
   const { maxLength, endToken } = options
-  let tokens = readStart(name, start, options)
+  let tokens = readStart(name, start)
   let state = (options.state ?? null) as S
   const found = Array.from({ length: tokens.shape[0] }, () => ({ tokens: [] as number[], logProb: 0, ended: false }))
   for (let t = 0; t < maxLength && found.some(({ ended }) => !ended); t++) {
@@ -207,11 +229,12 @@ async function decodeWith<S>(
  * console.log(best.tokens, best.ended) // [ 1, 2, 3 ] true
  * ```
  */
-export function greedySearch<S>(
+export async function greedySearch<S>(
   step: DecoderStep<S>,
   start: StartTokens,
   options: DecodingOptions<S>,
 ): Promise<Hypothesis[]> {
+  checkOptions("greedySearch", decodingChecks, options)
   return decodeWith("greedySearch", step, start, options, (logits) => logits.argmax(1))
 }
 
@@ -231,11 +254,8 @@ export async function sampleTokens<S>(
   start: StartTokens,
   options: SampleOptions<S>,
 ): Promise<Hypothesis[]> {
+  checkOptions("sampleTokens", sampleChecks, options)
   const { temperature = 1, topK, generator } = options
-  if (!(temperature > 0 && temperature < Infinity)) {
-    throw new ValueError(`sampleTokens: temperature must be positive: got ${String(temperature)}`)
-  }
-  if (topK !== undefined) checkCount("sampleTokens", "topK", topK)
   return decodeWith("sampleTokens", step, start, options, (logits) => {
     const scaled = logits.div(temperature)
     const count = Math.min(topK ?? Infinity, logits.shape[1])

@@ -1,6 +1,6 @@
 // Teacher forcing: how often a model is fed the truth in place of its own last output, and the choice itself.
 import { shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { type Generator, rand, type Tensor, where } from "@rondo/core"
+import { checkOptions, type Generator, type OptionChecks, rand, type Tensor, where } from "@rondo/core"
 
 /** The probability of feeding the truth at training step `i` (0, 1, …). */
 export type Schedule = (i: number) => number
@@ -39,6 +39,8 @@ export interface LinearForcing {
   readonly least?: number
 }
 
+const linearChecks: OptionChecks<LinearForcing> = { slope: "rate!", start: "probability", least: "probability" }
+
 /**
  * max(least, start - slope i): linear decay of scheduled sampling (Bengio et al. 2015, section 2.4,
  * https://arxiv.org/abs/1506.03099). Throws a ValueError for a negative slope, or bounds outside of 0 to 1.
@@ -49,10 +51,8 @@ export interface LinearForcing {
  * console.log([0, 1, 2, 3, 4].map(probability)) // [ 1, 0.75, 0.5, 0.25, 0.1 ]
  * ```
  */
-export function linear({ slope, start = 1, least = 0 }: LinearForcing): Schedule {
-  checkNumber("forcing.linear", "slope", slope, slope >= 0, "at least 0")
-  checkForcing("forcing.linear", start)
-  checkForcing("forcing.linear", least)
+export function linear(options: LinearForcing): Schedule {
+  const { slope, start = 1, least = 0 } = checkOptions("forcing.linear", linearChecks, options)
   return schedule("forcing.linear", (i) => Math.max(least, start - slope * i))
 }
 

@@ -1,11 +1,10 @@
 // What all recurrent layers over sequences share: options, weights and the shapes they take. The loop is driver.ts's.
 import { DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { Tensor, zeros } from "@rondo/core"
-import { checkProbability } from "../dropout.js"
+import { checkOptions, type OptionChecks, Tensor, zeros } from "@rondo/core"
 import { uniform_ } from "../init.js"
 import { checkSize } from "../linear.js"
 import { Module } from "../module.js"
-import { emptyParameter, type FactoryOptions, type Parameter } from "../parameter.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "../parameter.js"
 import { type LayerWeights, runLayers } from "./driver.js"
 import { checkPacked, isPacked, type PackedSequence, reordered } from "./packed.js"
 import type { Recurrence } from "./steps.js"
@@ -22,6 +21,16 @@ export interface RecurrentOptions extends FactoryOptions {
   readonly dropout?: number
   /** Also read backwards; outputs of both directions are joined. Default false. */
   readonly bidirectional?: boolean
+}
+
+/** What fits them. */
+export const recurrentChecks: OptionChecks<RecurrentOptions> = {
+  numLayers: "count",
+  bias: "flag",
+  batchFirst: "flag",
+  dropout: "probability",
+  bidirectional: "flag",
+  ...factoryChecks,
 }
 
 /** What the kinds of layer differ in. */
@@ -62,15 +71,13 @@ export abstract class RecurrentLayer extends Module {
   [name: `bias_${string}`]: Parameter
   readonly #kind: RecurrentKind
 
-  constructor(kind: RecurrentKind, inputSize: number, hiddenSize: number, options: RecurrentOptions) {
+  constructor(kind: RecurrentKind, inputSize: number, hiddenSize: number, given: RecurrentOptions) {
     super()
     const { name, projSize = 0 } = kind
+    const options = checkOptions(name, recurrentChecks, given)
     const { numLayers = 1, bias = true, batchFirst = false, dropout = 0, bidirectional = false } = options
     checkSize(name, "inputSize", inputSize)
     checkSize(name, "hiddenSize", hiddenSize, 1)
-    checkSize(name, "numLayers", numLayers, 1)
-    checkSize(name, "projSize", projSize)
-    checkProbability(name, dropout)
     if (projSize >= hiddenSize) {
       throw new ValueError(`${name}: projSize must be smaller than hiddenSize: got ${projSize} and ${hiddenSize}`)
     }

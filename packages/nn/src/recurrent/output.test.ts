@@ -98,11 +98,11 @@ describe.each(kinds.map((Kind) => [Kind.name, Kind] as const))("%s", (name, Kind
     [ShapeError, () => make().forward(x(), null, { targets: zeros(5, 5, 2, { dtype }) }), /got targets \[5, 5, 2\], expected \[6, 5, 2\]/],
     [DTypeError, () => make().forward(zeros(6, 5, 3)), /got x of float32, expected float64/],
     [DTypeError, () => make().forward(x(), zeros(5, 2)), /got o0 of float32/],
-    [ValueError, () => make().forward(x(), null, { forcing: 1.5 }), /must lie between 0 and 1: got 1.5/],
+    [ValueError, () => make().forward(x(), null, { forcing: 1.5 }), /forcing must be a number from 0 to 1: got 1.5/],
     [ValueError, () => new Kind(3, 0, 2), /hiddenSize must be/],
     [ValueError, () => new Kind(3, 4, 2.5), /outputSize must be/],
-    [ValueError, () => make({ nonlinearity: "sine" }), /unknown nonlinearity: got "sine", expected tanh, relu/],
-    [ValueError, () => make({ outputNonlinearity: "toString" }), /unknown outputNonlinearity/],
+    [ValueError, () => make({ nonlinearity: "sine" }), /nonlinearity must be "tanh", "relu", .*: got the string "sine"/],
+    [ValueError, () => make({ outputNonlinearity: "toString" }), /outputNonlinearity must be/],
   ])("throws a %o", (type, call, text) => {
     expect(call).toThrow(type)
     expect(call).toThrow(text)
@@ -125,7 +125,7 @@ describe("schedules", () => {
   })
   it.each<[() => unknown, RegExp]>([
     [() => forcing.constant(1.1), /forcing\.constant: the probability of forcing must lie between 0 and 1: got 1\.1/],
-    [() => forcing.linear({ slope: -1 }), /forcing\.linear: slope out of range: got -1/],
+    [() => forcing.linear({ slope: -1 }), /forcing\.linear: slope must be a number of at least 0: got -1/],
     [() => forcing.linear({ slope: 0.1, least: 2 }), /forcing\.linear/],
     [() => forcing.exponential(1), /forcing\.exponential: k out of range: got 1/],
     [() => forcing.inverseSigmoid(0.5), /forcing\.inverseSigmoid: k out of range: got 0\.5, expected at least 1/],

@@ -1,11 +1,11 @@
 // Recurrence through the output: layers in which the last output, not the last state, comes back. Hidden-to-hidden is recurrent.ts's.
-import { DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { cat, type Generator, linear, stack, type Tensor, zeros } from "@rondo/core"
+import { DTypeError, shapeText, ShapeError } from "@rondo/backend"
+import { cat, checkOptions, type Generator, linear, type OptionChecks, stack, type Tensor, zeros } from "@rondo/core"
 import { uniform_ } from "../init.js"
 import { checkSize } from "../linear.js"
 import { Module } from "../module.js"
-import { emptyParameter, type FactoryOptions, type Parameter } from "../parameter.js"
-import { checkForcing, mix } from "./forcing.js"
+import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "../parameter.js"
+import { mix } from "./forcing.js"
 import { listening, report } from "./probe.js"
 
 /** What may be applied to states and outputs. */
@@ -16,11 +16,6 @@ const functions: Readonly<Record<OutputNonlinearity, (x: Tensor) => Tensor>> = {
   relu: (x) => x.relu(),
   sigmoid: (x) => x.sigmoid(),
   identity: (x) => x,
-}
-
-function functionFor(name: string, option: string, kind: string): (x: Tensor) => Tensor {
-  if (Object.hasOwn(functions, kind)) return functions[kind as OutputNonlinearity]
-  throw new ValueError(`${name}: unknown ${option}: got "${kind}", expected ${Object.keys(functions).join(", ")}`)
 }
 
 /** Options of {@link OutputToHiddenRNN} and {@link OutputToOutputRNN}. */
@@ -35,6 +30,15 @@ export interface OutputRecurrentOptions extends FactoryOptions {
   readonly outputNonlinearity?: OutputNonlinearity
 }
 
+const nonlinearities = ["tanh", "relu", "sigmoid", "identity"] as const
+const layerChecks: OptionChecks<OutputRecurrentOptions> = {
+  bias: "flag",
+  batchFirst: "flag",
+  nonlinearity: nonlinearities,
+  outputNonlinearity: nonlinearities,
+  ...factoryChecks,
+}
+
 /** Options of {@link OutputRecurrentLayer.forward}. */
 export interface ForcingOptions {
   /** The true outputs, laid out as the outputs: what teacher forcing feeds back. Default none. */
@@ -43,6 +47,12 @@ export interface ForcingOptions {
   readonly forcing?: number
   /** Default: the process-wide generator. */
   readonly generator?: Generator
+}
+
+const forcingChecks: OptionChecks<ForcingOptions> = {
+  targets: "tensor|null",
+  forcing: "probability",
+  generator: "generator",
 }
 
 /** Outputs [T, B, O], the last of them [B, O], and the states [T, B, H]; the first two dims swapped with batchFirst. */
@@ -72,16 +82,18 @@ export abstract class OutputRecurrentLayer extends Module {
   constructor(
     name: string,
     [inputSize, hiddenSize, outputSize]: readonly [number, number, number],
-    options: OutputRecurrentOptions & { readonly outputNonlinearity: OutputNonlinearity },
+    defaultOutput: OutputNonlinearity,
+    options: OutputRecurrentOptions | undefined,
   ) {
     super()
-    const { bias = true, batchFirst = false, nonlinearity = "tanh", outputNonlinearity, device, dtype } = options
+    const { bias = true, batchFirst = false, device, dtype, ...kinds } = checkOptions(name, layerChecks, options)
+    const { nonlinearity = "tanh", outputNonlinearity = defaultOutput } = kinds
     checkSize(name, "inputSize", inputSize)
     checkSize(name, "hiddenSize", hiddenSize, 1)
     checkSize(name, "outputSize", outputSize, 1)
     this.#name = name
-    this.activate = functionFor(name, "nonlinearity", nonlinearity)
-    this.activateOutput = functionFor(name, "outputNonlinearity", outputNonlinearity)
+    this.activate = functions[nonlinearity]
+    this.activateOutput = functions[outputNonlinearity]
     this.inputSize = inputSize
     this.hiddenSize = hiddenSize
     this.outputSize = outputSize
@@ -116,7 +128,8 @@ export abstract class OutputRecurrentLayer extends Module {
    * @returns Outputs `[T, B, outputSize]`, the last of them (what o0 is to the next stretch), and states
    * `[T, B, hiddenSize]`, laid out as x.
    */
-  forward(x: Tensor, o0: Tensor | null = null, options: ForcingOptions = {}): Result {
+  forward(x: Tensor, o0: Tensor | null = null, given?: ForcingOptions): Result {
+    const options = checkOptions(this.#name, forcingChecks, given)
     const batched = this.#check(x, o0, options)
     const timeMajor = (value: Tensor) =>
       !batched ? value.unsqueeze(1) : this.batchFirst ? value.transpose(0, 1) : value
@@ -156,7 +169,7 @@ export abstract class OutputRecurrentLayer extends Module {
     return [stack(outputs, 0), outputs[time - 1], prepared ?? stack(hiddens, 0)]
   }
   /** True if x is batched. */
-  #check(x: Tensor, o0: Tensor | null, { targets, forcing = 1 }: ForcingOptions): boolean {
+  #check(x: Tensor, o0: Tensor | null, { targets }: ForcingOptions): boolean {
     const layout = this.batchFirst ? "[B, T, " : "[T, B, "
     if ((x.ndim !== 2 && x.ndim !== 3) || x.shape[x.ndim - 1] !== this.inputSize) {
       throw new ShapeError(
@@ -175,7 +188,6 @@ export abstract class OutputRecurrentLayer extends Module {
       ["targets", targets, [...x.shape.slice(0, -1), this.outputSize]],
     ]
     for (const [what, value, shape] of wanted) if (value) this.#checkOne(what, value, shape)
-    checkForcing(this.#name, forcing)
     return batched
   }
   #checkOne(what: string, value: Tensor, shape: readonly number[]): void {
@@ -213,10 +225,9 @@ export abstract class OutputRecurrentLayer extends Module {
 export class OutputToHiddenRNN extends OutputRecurrentLayer {
   /** Output to state, `[hiddenSize, outputSize]`. */
   weight_oh: Parameter
-  constructor(inputSize: number, hiddenSize: number, outputSize: number, options: OutputRecurrentOptions = {}) {
-    const sizes = [inputSize, hiddenSize, outputSize] as const
-    super("OutputToHiddenRNN", sizes, { ...options, outputNonlinearity: options.outputNonlinearity ?? "identity" })
-    this.weight_oh = emptyParameter([hiddenSize, outputSize], options)
+  constructor(inputSize: number, hiddenSize: number, outputSize: number, options?: OutputRecurrentOptions) {
+    super("OutputToHiddenRNN", [inputSize, hiddenSize, outputSize], "identity", options)
+    this.weight_oh = emptyParameter([hiddenSize, outputSize], options ?? {})
     this.resetParameters()
   }
   protected prepare(x: Tensor): { drive: Tensor; hidden: null } {
@@ -241,10 +252,9 @@ export class OutputToHiddenRNN extends OutputRecurrentLayer {
 export class OutputToOutputRNN extends OutputRecurrentLayer {
   /** Output to output, `[outputSize, outputSize]`. */
   weight_oo: Parameter
-  constructor(inputSize: number, hiddenSize: number, outputSize: number, options: OutputRecurrentOptions = {}) {
-    const sizes = [inputSize, hiddenSize, outputSize] as const
-    super("OutputToOutputRNN", sizes, { ...options, outputNonlinearity: options.outputNonlinearity ?? "tanh" })
-    this.weight_oo = emptyParameter([outputSize, outputSize], options)
+  constructor(inputSize: number, hiddenSize: number, outputSize: number, options?: OutputRecurrentOptions) {
+    super("OutputToOutputRNN", [inputSize, hiddenSize, outputSize], "tanh", options)
+    this.weight_oo = emptyParameter([outputSize, outputSize], options ?? {})
     this.resetParameters()
   }
   protected prepare(x: Tensor): { drive: Tensor; hidden: Tensor } {

@@ -1,6 +1,6 @@
 // Sequences of different lengths in one tensor, padded or packed, after torch.nn.utils.rnn. Running layers over them is driver.ts's.
 import { DTypeError, isFloat, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { cat, type Device, full, Tensor, tensor } from "@rondo/core"
+import { cat, checkOptions, type Device, full, type OptionChecks, Tensor, tensor } from "@rondo/core"
 
 /**
  * Sequences of different lengths without padding: plain data, made by {@link packPaddedSequence} or {@link packSequence}.
@@ -133,6 +133,9 @@ export interface PackPaddedOptions extends PackOptions {
   readonly batchFirst?: boolean
 }
 
+const packChecks: OptionChecks<PackOptions> = { enforceSorted: "flag" }
+const packPaddedChecks: OptionChecks<PackPaddedOptions> = { ...packChecks, batchFirst: "flag" }
+
 /**
  * Leaves out the padding of a batch of sequences, so that a recurrent layer spends no time on it. Differentiable.
  *
@@ -149,8 +152,8 @@ export interface PackPaddedOptions extends PackOptions {
  * const [padded, lengths] = padPackedSequence(packed, { batchFirst: true }) // x again, and [2, 1, 3]
  * ```
  */
-export function packPaddedSequence(input: Tensor, lengths: Lengths, options: PackPaddedOptions = {}): PackedSequence {
-  const { batchFirst = false } = options
+export function packPaddedSequence(input: Tensor, lengths: Lengths, options?: PackPaddedOptions): PackedSequence {
+  const { batchFirst = false, ...packing } = checkOptions("packPaddedSequence", packPaddedChecks, options)
   if (input.ndim < 2 || input.numel() === 0) {
     throw new ShapeError(
       `packPaddedSequence: got input ${shapeText(input.shape)}, expected ${batchFirst ? "[B, T, ...]" : "[T, B, ...]"}, not empty`,
@@ -160,7 +163,7 @@ export function packPaddedSequence(input: Tensor, lengths: Lengths, options: Pac
   const [batch, time] = batchFirst ? [d0, d1] : [d1, d0]
   const read = readLengths("packPaddedSequence", lengths, batch, 1, time)
   const place = batchFirst ? (b: number, t: number) => b * time + t : (b: number, t: number) => t * batch + b
-  return packRows("packPaddedSequence", input.flatten(0, 1), read, options, place)
+  return packRows("packPaddedSequence", input.flatten(0, 1), read, packing, place)
 }
 
 /**
@@ -175,10 +178,11 @@ export function packPaddedSequence(input: Tensor, lengths: Lengths, options: Pac
  * console.log(await packed.data.tolist()) // [ 1, 4, 6, 2, 5, 3 ]
  * ```
  */
-export function packSequence(sequences: Iterable<Tensor>, options: PackOptions = {}): PackedSequence {
+export function packSequence(sequences: Iterable<Tensor>, options?: PackOptions): PackedSequence {
+  const packing = checkOptions("packSequence", packChecks, options)
   const { rows, lengths, starts } = joined("packSequence", sequences)
   readLengths("packSequence", lengths, lengths.length, 1, Infinity)
-  return packRows("packSequence", rows, lengths, options, (b, t) => starts[b] + t)
+  return packRows("packSequence", rows, lengths, packing, (b, t) => starts[b] + t)
 }
 
 /** The elements of all sequences, one sequence after another. */
@@ -213,6 +217,10 @@ export interface PadPackedOptions extends PadOptions {
   readonly totalLength?: number
 }
 
+const unpadChecks: OptionChecks<Pick<PadOptions, "batchFirst">> = { batchFirst: "flag" }
+const padChecks: OptionChecks<PadOptions> = { ...unpadChecks, paddingValue: "number" }
+const padPackedChecks: OptionChecks<PadPackedOptions> = { ...padChecks, totalLength: "count" }
+
 /** A batch in which each row of `rows` stands where `each` tells, one call of its callback a row. */
 function padRows(
   rows: Tensor,
@@ -243,18 +251,18 @@ function padRows(
  */
 export function padPackedSequence(
   packed: PackedSequence,
-  options: PadPackedOptions = {},
+  options?: PadPackedOptions,
 ): [padded: Tensor, lengths: number[]] {
   checkPacked("padPackedSequence", packed)
   const longest = packed.batchSizes.length
-  const { totalLength = longest } = options
-  if (!Number.isInteger(totalLength) || totalLength < longest) {
+  const { totalLength = longest, ...padding } = checkOptions("padPackedSequence", padPackedChecks, options)
+  if (totalLength < longest) {
     throw new ValueError(
-      `padPackedSequence: totalLength must be a whole number of at least the longest length: got ${totalLength} for ${longest}`,
+      `padPackedSequence: totalLength must be at least the longest length: got ${totalLength} for ${longest}`,
     )
   }
   const size = [packed.batchSizes[0], totalLength] as const
-  return [padRows(packed.data, size, options, (visit) => eachRow(packed, visit)), lengthsOf(packed)]
+  return [padRows(packed.data, size, padding, (visit) => eachRow(packed, visit)), lengthsOf(packed)]
 }
 
 /**
@@ -267,10 +275,11 @@ export function padPackedSequence(
  * const batch = padSequence([ones(25, 300), ones(22, 300)]) // [25, 2, 300]
  * ```
  */
-export function padSequence(sequences: Iterable<Tensor>, options: PadOptions = {}): Tensor {
+export function padSequence(sequences: Iterable<Tensor>, options?: PadOptions): Tensor {
+  const padding = checkOptions("padSequence", padChecks, options)
   const { rows, lengths } = joined("padSequence", sequences)
   const longest = lengths.reduce((most, length) => Math.max(most, length), 0)
-  return padRows(rows, [lengths.length, longest], options, (visit) =>
+  return padRows(rows, [lengths.length, longest], padding, (visit) =>
     lengths.forEach((length, b) => {
       for (let t = 0; t < length; t++) visit(b, t)
     }),
@@ -288,11 +297,8 @@ export function padSequence(sequences: Iterable<Tensor>, options: PadOptions = {
  * console.log(a.shape, b.shape) // [ 5 ] [ 3 ]
  * ```
  */
-export function unpadSequence(
-  padded: Tensor,
-  lengths: Lengths,
-  { batchFirst = false }: { readonly batchFirst?: boolean } = {},
-): Tensor[] {
+export function unpadSequence(padded: Tensor, lengths: Lengths, options?: { readonly batchFirst?: boolean }): Tensor[] {
+  const { batchFirst = false } = checkOptions("unpadSequence", unpadChecks, options)
   if (padded.ndim < 2) {
     throw new ShapeError(`unpadSequence: got ${shapeText(padded.shape)}, expected at least 2 dims`)
   }

@@ -1,21 +1,17 @@
 // The recurrent layers over sequences, as torch.nn has them: RNN, GRU and LSTM. What they share is layer.ts's.
 import { ValueError } from "@rondo/backend"
-import type { Tensor } from "@rondo/core"
-import { RecurrentLayer, type RecurrentOptions } from "./layer.js"
+import { checkOptions, type OptionChecks, type Tensor } from "@rondo/core"
+import { recurrentChecks, RecurrentLayer, type RecurrentOptions } from "./layer.js"
 import type { PackedSequence } from "./packed.js"
-import { gru, lstm, plain, type Recurrence } from "./steps.js"
+import { gru, lstm, plain } from "./steps.js"
 
 /** What h turns into: the nonlinearity of {@link RNN} and RNNCell. */
 export type RNNNonlinearity = keyof typeof plain
 
-/** Throws a ValueError for anything but tanh and relu. */
-export function plainRecurrence(layer: string, nonlinearity: string): Recurrence {
-  if (Object.hasOwn(plain, nonlinearity)) return plain[nonlinearity as RNNNonlinearity]
-  throw new ValueError(`${layer}: unknown nonlinearity: got "${nonlinearity}", expected "tanh" or "relu"`)
-}
-
-function refuseProjection(layer: string, options: object): void {
-  if ("projSize" in options) throw new ValueError(`${layer}: projSize is an option of LSTM alone, not of RNN or GRU`)
+// PyTorch says so too: whoever asks for it means an LSTM, not another option.
+function refuseProjection(layer: string, options: object | undefined): void {
+  if (typeof options === "object" && options !== null && "projSize" in options)
+    throw new ValueError(`${layer}: projSize is an option of LSTM alone, not of RNN or GRU`)
 }
 
 /** Options of {@link RNN}. */
@@ -23,6 +19,8 @@ export interface RNNOptions extends RecurrentOptions {
   /** Default tanh. */
   readonly nonlinearity?: RNNNonlinearity
 }
+
+const rnnChecks: OptionChecks<RNNOptions> = { nonlinearity: ["tanh", "relu"], ...recurrentChecks }
 
 /** A layer with one state tensor. */
 abstract class SingleStateLayer extends RecurrentLayer {
@@ -55,9 +53,10 @@ abstract class SingleStateLayer extends RecurrentLayer {
  */
 export class RNN extends SingleStateLayer {
   readonly nonlinearity: RNNNonlinearity
-  constructor(inputSize: number, hiddenSize: number, { nonlinearity = "tanh", ...options }: RNNOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options?: RNNOptions) {
     refuseProjection("RNN", options)
-    super({ name: "RNN", recurrence: plainRecurrence("RNN", nonlinearity) }, inputSize, hiddenSize, options)
+    const { nonlinearity = "tanh", ...shared } = checkOptions("RNN", rnnChecks, options)
+    super({ name: "RNN", recurrence: plain[nonlinearity] }, inputSize, hiddenSize, shared)
     this.nonlinearity = nonlinearity
   }
 }
@@ -74,9 +73,9 @@ export class RNN extends SingleStateLayer {
  * ```
  */
 export class GRU extends SingleStateLayer {
-  constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options?: RecurrentOptions) {
     refuseProjection("GRU", options)
-    super({ name: "GRU", recurrence: gru }, inputSize, hiddenSize, options)
+    super({ name: "GRU", recurrence: gru }, inputSize, hiddenSize, checkOptions("GRU", recurrentChecks, options))
   }
 }
 
@@ -88,6 +87,8 @@ export interface LSTMOptions extends RecurrentOptions {
    */
   readonly projSize?: number
 }
+
+const lstmChecks: OptionChecks<LSTMOptions> = { ...recurrentChecks, projSize: "size" }
 
 /**
  * A long short-term memory layer (LSTM, Hochreiter and Schmidhuber 1997), with PyTorch's formulas and gate order.
@@ -101,8 +102,9 @@ export interface LSTMOptions extends RecurrentOptions {
  * ```
  */
 export class LSTM extends RecurrentLayer {
-  constructor(inputSize: number, hiddenSize: number, { projSize = 0, ...options }: LSTMOptions = {}) {
-    super({ name: "LSTM", recurrence: lstm, projSize }, inputSize, hiddenSize, options)
+  constructor(inputSize: number, hiddenSize: number, options?: LSTMOptions) {
+    const { projSize = 0, ...shared } = checkOptions("LSTM", lstmChecks, options)
+    super({ name: "LSTM", recurrence: lstm, projSize }, inputSize, hiddenSize, shared)
   }
   /**
    * @param x - As for {@link RNN.forward}.

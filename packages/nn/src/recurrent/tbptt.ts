@@ -1,7 +1,7 @@
 // Truncated back-propagation through time: training on long sequences in stretches, whose graphs end where they begin.
 import { shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { cat, scope, type Tensor } from "@rondo/core"
-import { checkCount } from "./decoding.js"
+import { cat, checkOptions, type OptionChecks, scope, type Tensor } from "@rondo/core"
+import { needTensor } from "../linear.js"
 import { mapTensors } from "./tree.js"
 
 /** What {@link tbptt} can train: RNN, LSTM, GRU, and every module with a state that goes in and comes out. */
@@ -48,6 +48,24 @@ export interface TbpttOptions<S> {
   readonly timeDim?: number
 }
 
+const tbpttChecks: OptionChecks<TbpttOptions<unknown>> = {
+  window: "count!",
+  stride: "count",
+  loss: "function!",
+  optimizer: {
+    words: "an optimiser (with zeroGrad and step)",
+    fits: (x) =>
+      typeof x === "object" &&
+      x !== null &&
+      typeof (x as { step?: unknown }).step === "function" &&
+      typeof (x as { zeroGrad?: unknown }).zeroGrad === "function",
+  },
+  clip: "function",
+  onWindow: "function",
+  state: "any",
+  timeDim: "integer",
+}
+
 /** What {@link tbptt} gives. */
 export interface TbpttResult<S> {
   /** The loss of each window. */
@@ -87,9 +105,9 @@ export async function tbptt<S>(
   { input, target }: TrainingSequence,
   options: TbpttOptions<S>,
 ): Promise<TbpttResult<S>> {
+  checkOptions<object>("tbptt", tbpttChecks, options)
   const { window, stride = window, timeDim = 0, optimizer, clip, onWindow } = options
-  checkCount("tbptt", "window", window)
-  checkCount("tbptt", "stride", stride)
+  for (const operand of [input, target]) needTensor("tbptt", operand)
   if (stride > window) throw new ValueError(`tbptt: stride must be at most window: got ${stride} for ${window}`)
   const time = input.shape[timeDim]
   if (!time || target.shape[timeDim] !== time) {
@@ -112,6 +130,7 @@ export async function tbptt<S>(
       const [rest, after] = lead < end ? model.forward(stretch(input, lead, end), middle) : [null, middle]
       const whole = rest ? cat([first, rest], timeDim) : first
       const loss = options.loss(stretch(whole, from - start, end - start), stretch(target, from, end))
+      needTensor("tbptt: the loss", loss)
       if (loss.numel() !== 1) throw new ShapeError(`tbptt: the loss must be one number: got ${shapeText(loss.shape)}`)
       loss.backward()
       clip?.()

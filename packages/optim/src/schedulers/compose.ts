@@ -1,5 +1,6 @@
 // Schedulers made of schedulers: one after another, or all at once.
 import { StateDictError, ValueError } from "@rondo/backend"
+import { checkOptions, type OptionChecks } from "@rondo/core"
 import type { ReduceLROnPlateau } from "./plateau.js"
 import { readState, type Scheduled, Scheduler, type SchedulerState } from "./scheduler.js"
 
@@ -35,6 +36,8 @@ export interface SequentialLROptions {
   readonly milestones: readonly number[]
 }
 
+const sequentialChecks: OptionChecks<SequentialLROptions> = { schedulers: "array!", milestones: "integers!" }
+
 /**
  * One scheduler after another; each starts anew at its milestone
  * (https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.SequentialLR.html).
@@ -49,11 +52,11 @@ export interface SequentialLROptions {
  */
 export class SequentialLR extends Scheduler<{ milestones: readonly number[] }> {
   readonly #schedulers: readonly Scheduler[]
-  constructor(optimizer: Scheduled, { schedulers, milestones }: SequentialLROptions) {
+  constructor(optimizer: Scheduled, options: SequentialLROptions) {
     const name = "SequentialLR"
+    const { schedulers, milestones } = checkOptions(name, sequentialChecks, options)
     checkSchedulers(name, schedulers, optimizer)
-    const whole = Array.isArray(milestones) && milestones.every((at) => Number.isSafeInteger(at))
-    if (!whole || milestones.length !== schedulers.length - 1) {
+    if (milestones.length !== schedulers.length - 1) {
       throw new ValueError(
         `${name}: milestones must be ${schedulers.length - 1} whole numbers: got ${String(milestones)}`,
       )

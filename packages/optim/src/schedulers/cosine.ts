@@ -1,7 +1,8 @@
 // Schedules along a cosine: CosineAnnealingLR and CosineAnnealingWarmRestarts (Loshchilov and Hutter 2017, SGDR). Formulas and
 // their order of evaluation are torch.optim.lr_scheduler's.
 import { ValueError } from "@rondo/backend"
-import { checkSetting, isCount, type Scheduled, Scheduler, type SchedulerOptions } from "./scheduler.js"
+import { checkOptions, type OptionChecks } from "@rondo/core"
+import { type Scheduled, Scheduler, schedulerChecks, type SchedulerOptions } from "./scheduler.js"
 
 /** Options of {@link CosineAnnealingLR}. */
 export interface CosineAnnealingLROptions extends SchedulerOptions {
@@ -9,6 +10,12 @@ export interface CosineAnnealingLROptions extends SchedulerOptions {
   readonly tMax: number
   /** The lowest rate. Default 0. */
   readonly etaMin?: number
+}
+
+const annealingChecks: OptionChecks<CosineAnnealingLROptions> = {
+  tMax: "positive!",
+  etaMin: "real",
+  ...schedulerChecks,
 }
 
 const { PI, cos } = Math
@@ -24,8 +31,8 @@ const { PI, cos } = Math
  * ```
  */
 export class CosineAnnealingLR extends Scheduler<{ tMax: number; etaMin: number }> {
-  constructor(optimizer: Scheduled, { tMax, etaMin = 0, lastEpoch }: CosineAnnealingLROptions) {
-    checkSetting("CosineAnnealingLR", "tMax", tMax, (value) => value > 0, "a number above 0")
+  constructor(optimizer: Scheduled, options: CosineAnnealingLROptions) {
+    const { tMax, etaMin = 0, lastEpoch } = checkOptions("CosineAnnealingLR", annealingChecks, options)
     super(optimizer, { name: "CosineAnnealingLR", settings: { tMax, etaMin }, lastEpoch })
     this.start()
   }
@@ -59,6 +66,13 @@ export interface CosineAnnealingWarmRestartsOptions extends SchedulerOptions {
   readonly etaMin?: number
 }
 
+const restartsChecks: OptionChecks<CosineAnnealingWarmRestartsOptions> = {
+  t0: "count!",
+  tMult: "count",
+  etaMin: "real",
+  ...schedulerChecks,
+}
+
 /**
  * Falls along half a cosine, round after round
  * (https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CosineAnnealingWarmRestarts.html). Epochs may be
@@ -71,10 +85,9 @@ export interface CosineAnnealingWarmRestartsOptions extends SchedulerOptions {
  * ```
  */
 export class CosineAnnealingWarmRestarts extends Scheduler<Record<"t0" | "tI" | "tMult" | "etaMin" | "tCur", number>> {
-  constructor(optimizer: Scheduled, { t0, tMult = 1, etaMin = 0, lastEpoch = -1 }: CosineAnnealingWarmRestartsOptions) {
+  constructor(optimizer: Scheduled, options: CosineAnnealingWarmRestartsOptions) {
     const name = "CosineAnnealingWarmRestarts"
-    checkSetting(name, "t0", t0, isCount, "a whole number above 0")
-    checkSetting(name, "tMult", tMult, isCount, "a whole number above 0")
+    const { t0, tMult = 1, etaMin = 0, lastEpoch = -1 } = checkOptions(name, restartsChecks, options)
     super(optimizer, { name, settings: { t0, tI: t0, tMult, etaMin, tCur: lastEpoch }, lastEpoch })
     this.start()
   }

@@ -1,13 +1,14 @@
 // Schedules that cycle the momentum against the rate: OneCycleLR and CyclicLR (Smith 2017; Smith and Topin 2018). Formulas and
 // their order of evaluation are torch.optim.lr_scheduler's; beta1 of Adam and its kin counts as momentum.
 import { ValueError } from "@rondo/backend"
+import { checkOptions, type OptionChecks } from "@rondo/core"
 import {
-  checkSetting,
-  isCount,
+  checkOptimizer,
   perGroup,
   type Scheduled,
   type ScheduledGroup,
   Scheduler,
+  schedulerChecks,
   type SchedulerOptions,
 } from "./scheduler.js"
 
@@ -47,6 +48,22 @@ export interface OneCycleLROptions extends SchedulerOptions {
   readonly threePhase?: boolean
 }
 
+const oneCycleChecks: OptionChecks<OneCycleLROptions> = {
+  maxLr: "numbers!",
+  totalSteps: "count",
+  epochs: "count",
+  stepsPerEpoch: "count",
+  pctStart: "probability",
+  annealStrategy: ["cos", "linear"],
+  cycleMomentum: "flag",
+  baseMomentum: "numbers",
+  maxMomentum: "numbers",
+  divFactor: "positive",
+  finalDivFactor: "positive",
+  threePhase: "flag",
+  ...schedulerChecks,
+}
+
 type Ends = readonly ["initialLr" | "maxLr" | "minLr", "maxMomentum" | "baseMomentum"]
 const low: Ends = ["initialLr", "maxMomentum"]
 const high: Ends = ["maxLr", "baseMomentum"]
@@ -58,17 +75,11 @@ interface OneCycle {
 }
 
 function stepsOf({ totalSteps, epochs, stepsPerEpoch }: OneCycleLROptions): number {
-  const range = "a whole number above 0"
-  if (totalSteps !== undefined) {
-    checkSetting("OneCycleLR", "totalSteps", totalSteps, isCount, range)
-    return totalSteps
-  }
-  if (epochs === undefined && stepsPerEpoch === undefined) {
+  if (totalSteps !== undefined) return totalSteps
+  if (epochs === undefined || stepsPerEpoch === undefined) {
     throw new ValueError("OneCycleLR: needs totalSteps, or epochs and stepsPerEpoch")
   }
-  checkSetting("OneCycleLR", "epochs", epochs, isCount, range)
-  checkSetting("OneCycleLR", "stepsPerEpoch", stepsPerEpoch, isCount, range)
-  return (epochs as number) * (stepsPerEpoch as number)
+  return epochs * stepsPerEpoch
 }
 
 /**
@@ -85,14 +96,12 @@ export class OneCycleLR extends Scheduler<OneCycle> {
   readonly #phases: readonly { readonly end: number; readonly from: Ends; readonly to: Ends }[]
   readonly #linear: boolean
   constructor(optimizer: Scheduled, options: OneCycleLROptions) {
+    checkOptions("OneCycleLR", oneCycleChecks, options)
     const { maxLr, pctStart = 0.3, annealStrategy = "cos", cycleMomentum = true, divFactor = 25 } = options
     const { finalDivFactor = 1e4, threePhase = false, baseMomentum = 0.85, maxMomentum = 0.95, lastEpoch } = options
     const name = "OneCycleLR"
     const totalSteps = stepsOf(options)
-    checkSetting(name, "pctStart", pctStart, (value) => value >= 0 && value <= 1, "a number in [0, 1]")
-    if (annealStrategy !== "cos" && annealStrategy !== "linear") {
-      throw new ValueError(`${name}: annealStrategy must be "cos" or "linear": got ${String(annealStrategy)}`)
-    }
+    checkOptimizer(name, optimizer)
     const groups = optimizer.paramGroups
     const tops = perGroup(name, "maxLr", maxLr, groups.length)
     const moments = [maxMomentum, baseMomentum].map((value, i) => perGroup(name, i ? "baseMomentum" : "maxMomentum", value, groups.length)) // prettier-ignore
@@ -163,6 +172,21 @@ export interface CyclicLROptions extends SchedulerOptions {
   readonly maxMomentum?: number | readonly number[]
 }
 
+const cyclicChecks: OptionChecks<CyclicLROptions> = {
+  baseLr: "numbers!",
+  maxLr: "numbers!",
+  stepSizeUp: "positive",
+  stepSizeDown: "positive",
+  mode: ["triangular", "triangular2", "exp_range"],
+  gamma: "real",
+  scaleFn: "function",
+  scaleMode: ["cycle", "iterations"],
+  cycleMomentum: "flag",
+  baseMomentum: "numbers",
+  maxMomentum: "numbers",
+  ...schedulerChecks,
+}
+
 interface Cyclic {
   totalSize: number
   stepRatio: number
@@ -185,17 +209,14 @@ export class CyclicLR extends Scheduler<Cyclic> {
   readonly #scale: (x: number) => number
   readonly #momenta: readonly (readonly [number, number])[]
   constructor(optimizer: Scheduled, options: CyclicLROptions) {
+    checkOptions("CyclicLR", cyclicChecks, options)
     const { baseLr, maxLr, stepSizeUp = 2000, stepSizeDown = stepSizeUp, mode = "triangular", gamma = 1 } = options
     const { scaleFn, cycleMomentum = true, baseMomentum = 0.8, maxMomentum = 0.9, lastEpoch } = options
     const name = "CyclicLR"
+    checkOptimizer(name, optimizer)
     const groups = optimizer.paramGroups
     const bases = perGroup(name, "baseLr", baseLr, groups.length)
     const maxLrs = perGroup(name, "maxLr", maxLr, groups.length)
-    checkSetting(name, "stepSizeUp", stepSizeUp, (value) => value > 0, "a number above 0")
-    checkSetting(name, "stepSizeDown", stepSizeDown, (value) => value > 0, "a number above 0")
-    if (!scaleFn && !["triangular", "triangular2", "exp_range"].includes(mode)) {
-      throw new ValueError(`${name}: mode must be "triangular", "triangular2" or "exp_range": got ${String(mode)}`)
-    }
     const lows = perGroup(name, "baseMomentum", baseMomentum, groups.length)
     const highs = perGroup(name, "maxMomentum", maxMomentum, groups.length)
     if (cycleMomentum) checkMomentum(name, optimizer)

@@ -1,7 +1,7 @@
 // Schedules that only multiply: StepLR, MultiStepLR, ConstantLR, LinearLR, ExponentialLR, PolynomialLR and the two that ask a
 // function. Formulas and their order of evaluation are torch.optim.lr_scheduler's.
-import { ValueError } from "@rondo/backend"
-import { checkSetting, isCount, type Scheduled, Scheduler, type SchedulerOptions } from "./scheduler.js"
+import { checkOptions, type OptionChecks } from "@rondo/core"
+import { type Scheduled, Scheduler, schedulerChecks, type SchedulerOptions } from "./scheduler.js"
 
 /** Options of {@link StepLR}. */
 export interface StepLROptions extends SchedulerOptions {
@@ -11,8 +11,7 @@ export interface StepLROptions extends SchedulerOptions {
   readonly gamma?: number
 }
 
-const isNumber = (value: number): boolean => !Number.isNaN(value)
-const isShare = (value: number): boolean => value >= 0 && value <= 1
+const stepChecks: OptionChecks<StepLROptions> = { stepSize: "count!", gamma: "real", ...schedulerChecks }
 
 /**
  * Multiplies by `gamma` every `stepSize` epochs (https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.StepLR.html).
@@ -24,9 +23,8 @@ const isShare = (value: number): boolean => value >= 0 && value <= 1
  * ```
  */
 export class StepLR extends Scheduler<{ stepSize: number; gamma: number }> {
-  constructor(optimizer: Scheduled, { stepSize, gamma = 0.1, lastEpoch }: StepLROptions) {
-    checkSetting("StepLR", "stepSize", stepSize, isCount, "a whole number above 0")
-    checkSetting("StepLR", "gamma", gamma, isNumber, "a number")
+  constructor(optimizer: Scheduled, options: StepLROptions) {
+    const { stepSize, gamma = 0.1, lastEpoch } = checkOptions("StepLR", stepChecks, options)
     super(optimizer, { name: "StepLR", settings: { stepSize, gamma }, lastEpoch })
     this.start()
   }
@@ -49,6 +47,8 @@ export interface MultiStepLROptions extends SchedulerOptions {
   readonly gamma?: number
 }
 
+const multiStepChecks: OptionChecks<MultiStepLROptions> = { milestones: "integers!", gamma: "real", ...schedulerChecks }
+
 /**
  * Multiplies by `gamma` at each milestone
  * (https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.MultiStepLR.html).
@@ -60,11 +60,8 @@ export interface MultiStepLROptions extends SchedulerOptions {
  * ```
  */
 export class MultiStepLR extends Scheduler<{ milestones: readonly number[]; gamma: number }> {
-  constructor(optimizer: Scheduled, { milestones, gamma = 0.1, lastEpoch }: MultiStepLROptions) {
-    if (!Array.isArray(milestones) || !milestones.every((at) => Number.isSafeInteger(at))) {
-      throw new ValueError(`MultiStepLR: milestones must be whole numbers: got ${String(milestones)}`)
-    }
-    checkSetting("MultiStepLR", "gamma", gamma, isNumber, "a number")
+  constructor(optimizer: Scheduled, options: MultiStepLROptions) {
+    const { milestones, gamma = 0.1, lastEpoch } = checkOptions("MultiStepLR", multiStepChecks, options)
     const settings = { milestones: [...milestones].sort((a, b) => a - b), gamma }
     super(optimizer, { name: "MultiStepLR", settings, lastEpoch })
     this.start()
@@ -88,6 +85,12 @@ export interface ConstantLROptions extends SchedulerOptions {
   readonly totalIters?: number
 }
 
+const constantChecks: OptionChecks<ConstantLROptions> = {
+  factor: "probability",
+  totalIters: "rate",
+  ...schedulerChecks,
+}
+
 /**
  * Multiplies by `factor` for the first `totalIters` epochs
  * (https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ConstantLR.html).
@@ -99,8 +102,8 @@ export interface ConstantLROptions extends SchedulerOptions {
  * ```
  */
 export class ConstantLR extends Scheduler<{ factor: number; totalIters: number }> {
-  constructor(optimizer: Scheduled, { factor = 1 / 3, totalIters = 5, lastEpoch }: ConstantLROptions = {}) {
-    checkSetting("ConstantLR", "factor", factor, isShare, "a number in [0, 1]")
+  constructor(optimizer: Scheduled, options?: ConstantLROptions) {
+    const { factor = 1 / 3, totalIters = 5, lastEpoch } = checkOptions("ConstantLR", constantChecks, options)
     super(optimizer, { name: "ConstantLR", settings: { factor, totalIters }, lastEpoch })
     this.start()
   }
@@ -126,6 +129,13 @@ export interface LinearLROptions extends SchedulerOptions {
   readonly totalIters?: number
 }
 
+const linearChecks: OptionChecks<LinearLROptions> = {
+  startFactor: "probability",
+  endFactor: "probability",
+  totalIters: "rate",
+  ...schedulerChecks,
+}
+
 /**
  * Warms up (or cools down) along a straight line
  * (https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LinearLR.html).
@@ -137,12 +147,9 @@ export interface LinearLROptions extends SchedulerOptions {
  * ```
  */
 export class LinearLR extends Scheduler<{ startFactor: number; endFactor: number; totalIters: number }> {
-  constructor(
-    optimizer: Scheduled,
-    { startFactor = 1 / 3, endFactor = 1, totalIters = 5, lastEpoch }: LinearLROptions = {},
-  ) {
-    checkSetting("LinearLR", "startFactor", startFactor, isShare, "a number in [0, 1]")
-    checkSetting("LinearLR", "endFactor", endFactor, isShare, "a number in [0, 1]")
+  constructor(optimizer: Scheduled, options?: LinearLROptions) {
+    const given = checkOptions("LinearLR", linearChecks, options)
+    const { startFactor = 1 / 3, endFactor = 1, totalIters = 5, lastEpoch } = given
     super(optimizer, { name: "LinearLR", settings: { startFactor, endFactor, totalIters }, lastEpoch })
     this.start()
   }
@@ -167,6 +174,8 @@ export interface ExponentialLROptions extends SchedulerOptions {
   readonly gamma: number
 }
 
+const exponentialChecks: OptionChecks<ExponentialLROptions> = { gamma: "real!", ...schedulerChecks }
+
 /**
  * Multiplies by `gamma` every epoch (https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ExponentialLR.html).
  *
@@ -177,8 +186,8 @@ export interface ExponentialLROptions extends SchedulerOptions {
  * ```
  */
 export class ExponentialLR extends Scheduler<{ gamma: number }> {
-  constructor(optimizer: Scheduled, { gamma, lastEpoch }: ExponentialLROptions) {
-    checkSetting("ExponentialLR", "gamma", gamma, isNumber, "a number")
+  constructor(optimizer: Scheduled, options: ExponentialLROptions) {
+    const { gamma, lastEpoch } = checkOptions("ExponentialLR", exponentialChecks, options)
     super(optimizer, { name: "ExponentialLR", settings: { gamma }, lastEpoch })
     this.start()
   }
@@ -198,6 +207,12 @@ export interface PolynomialLROptions extends SchedulerOptions {
   readonly power?: number
 }
 
+const polynomialChecks: OptionChecks<PolynomialLROptions> = {
+  totalIters: "positive",
+  power: "real",
+  ...schedulerChecks,
+}
+
 /**
  * Goes to 0 like a power of the epochs that are left
  * (https://pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.PolynomialLR.html).
@@ -209,9 +224,8 @@ export interface PolynomialLROptions extends SchedulerOptions {
  * ```
  */
 export class PolynomialLR extends Scheduler<{ totalIters: number; power: number }> {
-  constructor(optimizer: Scheduled, { totalIters = 5, power = 1, lastEpoch }: PolynomialLROptions = {}) {
-    checkSetting("PolynomialLR", "totalIters", totalIters, (value) => value > 0, "a number above 0")
-    checkSetting("PolynomialLR", "power", power, isNumber, "a number")
+  constructor(optimizer: Scheduled, options?: PolynomialLROptions) {
+    const { totalIters = 5, power = 1, lastEpoch } = checkOptions("PolynomialLR", polynomialChecks, options)
     super(optimizer, { name: "PolynomialLR", settings: { totalIters, power }, lastEpoch })
     this.start()
   }

@@ -1,6 +1,7 @@
 // Schedules that a function gives.
 import { ValueError } from "@rondo/backend"
-import { type Scheduled, Scheduler, type SchedulerOptions } from "./scheduler.js"
+import { checkOptions, type OptionChecks } from "@rondo/core"
+import { type Scheduled, Scheduler, schedulerChecks, type SchedulerOptions } from "./scheduler.js"
 
 /** From the number of an epoch to a factor. */
 export type LrLambda = (epoch: number) => number
@@ -11,12 +12,15 @@ export interface LambdaLROptions extends SchedulerOptions {
   readonly lrLambda: LrLambda | readonly LrLambda[]
 }
 
+const checks: OptionChecks<LambdaLROptions> = { lrLambda: "function|array!", ...schedulerChecks }
+
 abstract class FunctionLR extends Scheduler {
   protected readonly lambdas: readonly LrLambda[]
-  constructor(name: string, optimizer: Scheduled, { lrLambda, lastEpoch }: LambdaLROptions) {
+  constructor(name: string, optimizer: Scheduled, options: LambdaLROptions) {
+    const { lrLambda, lastEpoch } = checkOptions(name, checks, options)
     super(optimizer, { name, settings: {}, lastEpoch })
     const count = this.groups.length
-    this.lambdas = typeof lrLambda === "function" ? Array<LrLambda>(count).fill(lrLambda) : [...(lrLambda ?? [])]
+    this.lambdas = typeof lrLambda === "function" ? Array<LrLambda>(count).fill(lrLambda) : [...lrLambda]
     if (this.lambdas.length !== count || this.lambdas.some((lambda) => typeof lambda !== "function")) {
       throw new ValueError(
         `${name}: lrLambda must be a function, or one a group: got ${this.lambdas.length} for ${count} groups`,

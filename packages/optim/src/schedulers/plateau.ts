@@ -1,7 +1,6 @@
 // The schedule that watches a figure instead of counting: ReduceLROnPlateau.
-import { ValueError } from "@rondo/backend"
-import { Tensor } from "@rondo/core"
-import { checkSetting, perGroup, readState, type Scheduled, type SchedulerState } from "./scheduler.js"
+import { checkOptions, type OptionChecks, Tensor } from "@rondo/core"
+import { checkOptimizer, perGroup, readState, type Scheduled, type SchedulerState } from "./scheduler.js"
 
 /** Options of {@link ReduceLROnPlateau}. */
 export interface ReduceLROnPlateauOptions {
@@ -24,6 +23,16 @@ export interface ReduceLROnPlateauOptions {
 }
 
 const label = "ReduceLROnPlateau"
+const checks: OptionChecks<ReduceLROnPlateauOptions> = {
+  mode: ["min", "max"],
+  factor: { words: "a number below 1", fits: (x) => typeof x === "number" && x < 1 },
+  patience: "size",
+  threshold: "real",
+  thresholdMode: ["rel", "abs"],
+  cooldown: "size",
+  minLr: "numbers",
+  eps: "real",
+}
 
 /**
  * Lowers the rate when a figure (a loss, an accuracy) no longer gets better
@@ -43,15 +52,11 @@ export class ReduceLROnPlateau {
   readonly optimizer: Scheduled
   #state
 
-  constructor(optimizer: Scheduled, options: ReduceLROnPlateauOptions = {}) {
-    const { mode = "min", factor = 0.1, patience = 10, threshold = 1e-4, thresholdMode = "rel" } = options
-    const { cooldown = 0, minLr = 0, eps = 1e-8 } = options
-    checkSetting(label, "factor", factor, (value) => value < 1, "a number below 1")
-    if (mode !== "min" && mode !== "max")
-      throw new ValueError(`${label}: mode must be "min" or "max": got ${String(mode)}`)
-    if (thresholdMode !== "rel" && thresholdMode !== "abs") {
-      throw new ValueError(`${label}: thresholdMode must be "rel" or "abs": got ${String(thresholdMode)}`)
-    }
+  constructor(optimizer: Scheduled, options?: ReduceLROnPlateauOptions) {
+    const given = checkOptions(label, checks, options)
+    const { mode = "min", factor = 0.1, patience = 10, threshold = 1e-4, thresholdMode = "rel" } = given
+    const { cooldown = 0, minLr = 0, eps = 1e-8 } = given
+    checkOptimizer(label, optimizer)
     this.optimizer = optimizer
     const minLrs = perGroup(label, "minLr", minLr, optimizer.paramGroups.length)
     const best = mode === "min" ? Infinity : -Infinity

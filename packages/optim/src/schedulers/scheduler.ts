@@ -2,6 +2,7 @@
 // files beside it. After torch.optim.lr_scheduler: new rates are made from the present ones, so that schedulers can be
 // chained; a closed form is used where an epoch is named.
 import { StateDictError, ValueError } from "@rondo/backend"
+import { checkKnownOptions, type OptionChecks } from "@rondo/core"
 
 /** What a scheduler changes of a group. */
 export interface ScheduledGroup {
@@ -31,6 +32,20 @@ export type SchedulerValue =
 export interface SchedulerOptions {
   /** The last epoch of an earlier run, whose optimiser's state was loaded; -1, the default, starts anew. */
   readonly lastEpoch?: number
+}
+
+/** What fits them. */
+export const schedulerChecks: OptionChecks<SchedulerOptions> = {
+  lastEpoch: {
+    words: "a whole number of at least -1",
+    fits: (x) => Number.isSafeInteger(x) && (x as number) >= -1,
+  },
+}
+
+/** Throws a ValueError unless `optimizer` has parameter groups. */
+export function checkOptimizer(name: string, optimizer: Scheduled): void {
+  if (optimizer !== null && typeof optimizer === "object" && Array.isArray(optimizer.paramGroups)) return
+  throw new ValueError(`${name}: needs an optimiser: got ${optimizer === null ? "null" : typeof optimizer}`)
 }
 
 /** How a subclass makes itself known. */
@@ -72,12 +87,8 @@ export abstract class Scheduler<S extends object = object> {
   protected lastLr: number[]
 
   constructor(optimizer: Scheduled, { name, settings, lastEpoch = -1 }: Setup<S>) {
-    if (optimizer === null || typeof optimizer !== "object" || !Array.isArray(optimizer.paramGroups)) {
-      throw new ValueError(`${name}: needs an optimiser: got ${optimizer === null ? "null" : typeof optimizer}`)
-    }
-    if (!Number.isSafeInteger(lastEpoch) || lastEpoch < -1) {
-      throw new ValueError(`${name}: lastEpoch must be a whole number from -1 on: got ${String(lastEpoch)}`)
-    }
+    checkOptimizer(name, optimizer)
+    checkKnownOptions(name, schedulerChecks, { lastEpoch })
     this.optimizer = optimizer
     this.label = name
     this.settings = settings
@@ -107,7 +118,7 @@ export abstract class Scheduler<S extends object = object> {
   protected closed(): readonly number[] | null {
     return null
   }
-  /** @internal Sets the first rates: the end of every constructor, and what {@link SequentialLR} does anew. */
+  /** Sets the first rates: the end of every constructor of a subclass, and what {@link SequentialLR} does anew. */
   start(): void {
     this.stepCount = 0
     this.step()
@@ -198,17 +209,3 @@ export function perGroup(name: string, option: string, value: number | readonly 
   }
   return list
 }
-
-/** Throws a ValueError unless `value` is a number for which `holds`. */
-export function checkSetting(
-  name: string,
-  option: string,
-  value: unknown,
-  holds: (value: number) => boolean,
-  range: string,
-): void {
-  if (typeof value === "number" && holds(value)) return
-  throw new ValueError(`${name}: ${option} out of range: got ${String(value)}, expected ${range}`)
-}
-
-export const isCount = (value: number): boolean => Number.isSafeInteger(value) && value > 0
