@@ -1,16 +1,12 @@
 // Builds the package in the current folder: one ESM bundle per entry with source maps, and declarations beside it.
 // Other packages stay external and are read through their own built declarations, never through their sources.
-import { existsSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, rmSync } from "node:fs"
 import { basename, dirname, join, relative, resolve } from "node:path"
-import { build } from "esbuild"
 import ts from "typescript"
+import { bundlePackage, entriesOf, readManifest } from "./bundle.mjs"
 
 const folder = process.cwd()
-const manifest = JSON.parse(readFileSync("package.json", "utf8"))
-
-/** The source entries of a manifest: every workspace export that is TypeScript. */
-const entriesOf = (exportsMap) =>
-  Object.entries(exportsMap).filter(([, target]) => typeof target === "string" && target.endsWith(".ts"))
+const manifest = readManifest(folder)
 
 /** Maps each workspace dependency's entries to the declarations that it has built (turbo builds it first). */
 function declarationPaths() {
@@ -18,9 +14,9 @@ function declarationPaths() {
   for (const name of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) {
     const home = join("node_modules", name)
     if (!existsSync(join(home, "package.json"))) continue
-    const dependency = JSON.parse(readFileSync(join(home, "package.json"), "utf8"))
+    const dependency = readManifest(home)
     if (!dependency.publishConfig?.exports) continue
-    for (const [subpath] of entriesOf(dependency.exports)) {
+    for (const [subpath] of entriesOf(dependency)) {
       const types = dependency.publishConfig.exports[subpath].types
       paths[subpath === "." ? name : `${name}/${subpath.slice(2)}`] = [resolve(home, types)]
     }
@@ -71,25 +67,11 @@ function checkPublished(entries) {
   }
 }
 
-const entries = entriesOf(manifest.exports)
+const entries = entriesOf(manifest)
 checkPublished(entries)
 rmSync("dist", { recursive: true, force: true })
 const sources = entries.map(([, source]) => resolve(source))
-await build({
-  entryPoints: sources,
-  outdir: "dist",
-  outbase: "src",
-  bundle: true,
-  splitting: true, // two entries of one package share one copy of its classes
-  chunkNames: "chunks/[name]-[hash]",
-  format: "esm",
-  platform: "neutral",
-  target: "es2022",
-  packages: "external",
-  sourcemap: true,
-  sourcesContent: false, // `src` is published beside `dist`
-  logLevel: "warning",
-})
+await bundlePackage(folder, resolve("dist"))
 emitDeclarations(sources)
 console.log(
   `${manifest.name}: built ${sources.map((file) => basename(dirname(file)) + "/" + basename(file)).join(", ")}`,

@@ -11,21 +11,53 @@ import {
   ValueError,
   type View,
 } from "@rondo/backend"
-import { Engine, hasRelaxed } from "./engine.js"
+import { Engine } from "./engine.js"
+import { runGather, runScatter } from "./gather.js"
 import { HeapFull } from "./heap.js"
 import { laneDTypes } from "./lanes.js"
 import { runMap } from "./map.js"
+import { runMatmul } from "./matmul.js"
+import { hasRelaxed, whyUnavailable } from "./probe.js"
+import { runRecurrent, runRecurrentBackward } from "./recurrent.js"
+import { runReduce } from "./reduce.js"
+import { runScan } from "./scan.js"
+import { runSort } from "./sort.js"
 import { liveStorage, WasmStorage } from "./storage.js"
 
 /** How `WasmSimd` is set up. */
 export interface WasmSimdOptions {
-  /** Most bytes of memory; 4 GiB, all that WebAssembly can address, if left out. */
+  /**
+   * Most bytes of tensors. The memory itself may be an eighth and 1 MiB larger, for what kernels work with. 4 GiB, all that
+   * WebAssembly can address, if left out.
+   */
   readonly memoryLimit?: number
   /** False: no fused multiply-add even where the engine has it. */
   readonly relaxed?: boolean
+  /**
+   * Threads that large operations are spread over, the calling one included; false or 1: the calling one alone. As many as
+   * the machine has cores, at most 8, if left out. Browsers allow threads on cross-origin isolated pages only.
+   */
+  readonly threads?: number | false
+  /** Hears, once, that a thread was lost. If left out, Node's `process.emitWarning` is told; pages see it in `threads`. */
+  readonly onWarning?: (text: string) => void
+  /** @internal Work in nanoseconds from which threads are used. */
+  readonly minimumWork?: number
+  /** @internal After so many milliseconds a thread counts as hung. */
+  readonly patience?: number
+}
+
+/** How many threads there are. */
+export interface ThreadStatus {
+  /** Threads that work now. The others start when the first large operation comes up, which does not wait for them. */
+  readonly working: number
+  /** Threads that work once they have started; fewer than were asked for if some were lost. */
+  readonly most: number
+  /** Why there are fewer than were asked for; empty if there are not. */
+  readonly reason: string
 }
 
 const mostBytes = 2 ** 32
+const roomForKernels = 2 ** 20
 
 /**
  * The fast backend for every CPU.
@@ -43,26 +75,67 @@ const mostBytes = 2 ** 32
  */
 export class WasmSimd implements Backend {
   readonly name = "wasm-simd"
-  readonly capabilities: Capabilities
+  /** `threads` among them goes down if a thread is lost. */
+  capabilities: Capabilities
   /** @internal */
-  readonly engine: Engine
+  engine: Engine
   private readonly memoryLimit: number
+  private readonly onWarning: (text: string) => void
+  private lossReason = ""
   private bytes = 0
   private buffers = 0
   private peakBytes = 0
   private closed = false
 
+  /** Throws a DeviceError where the host lacks what the backend needs, and a ValueError for options out of range. */
   constructor(options: WasmSimdOptions = {}) {
-    this.memoryLimit = Math.min(options.memoryLimit ?? mostBytes, mostBytes)
-    const relaxed = (options.relaxed ?? true) && hasRelaxed()
-    this.engine = new Engine({ maximumBytes: this.memoryLimit, shared: false, relaxed })
+    const { memoryLimit = mostBytes, relaxed = true, threads, minimumWork, patience } = options
+    checkOptions(memoryLimit, threads)
+    const reason = whyUnavailable()
+    if (reason !== null) throw new DeviceError(`wasm-simd: cannot be opened: ${reason}`)
+    this.onWarning = options.onWarning ?? emitWarning
+    this.engine = new Engine({
+      maximumBytes: memoryLimit + memoryLimit / 8 + roomForKernels,
+      relaxed: relaxed && hasRelaxed(),
+      threads: threads === false ? 1 : (threads ?? "auto"),
+      onLoss: (why) => this.lose(why),
+      minimumWork,
+      patience,
+    })
+    this.memoryLimit = Math.min(memoryLimit, this.engine.maximumBytes)
     this.capabilities = {
       dtypes: laneDTypes,
       syncRead: true,
       hostMemory: false,
       maxBufferBytes: this.memoryLimit,
-      threads: 1,
+      threads: this.engine.hopedThreads,
     }
+  }
+
+  private lose(why: string): void {
+    if (this.closed) return
+    this.capabilities = { ...this.capabilities, threads: this.engine.hopedThreads }
+    const first = this.lossReason === ""
+    this.lossReason = why
+    if (!first) return
+    this.onWarning(`wasm-simd: a thread was lost: ${why}; the device goes on with those that are left`)
+  }
+
+  /** How many threads there are, and why not more. */
+  get threads(): ThreadStatus {
+    if (this.closed) return { working: 0, most: 0, reason: "the device is closed" }
+    const { threads, hopedThreads, singleReason } = this.engine
+    return { working: threads, most: hopedThreads, reason: this.lossReason || singleReason }
+  }
+
+  /**
+   * Starts the threads now, rather than when the first large operation comes up, and resolves when they are ready: with the
+   * number of threads.
+   */
+  async startThreads(): Promise<number> {
+    this.checkOpen()
+    await this.engine.startThreads()
+    return this.threads.working
   }
 
   alloc(bytes: number): Storage {
@@ -70,23 +143,35 @@ export class WasmSimd implements Backend {
     if (!Number.isInteger(bytes) || bytes < 0) {
       throw new ValueError(`wasm-simd: size of a buffer: got ${bytes} bytes, expected a whole number from 0`)
     }
-    const storage = new WasmStorage(bytes, this.place(bytes), this)
+    if (this.bytes + bytes > this.memoryLimit) this.outOfMemory(`a request for ${bytes} bytes`, false)
+    let address: number
+    try {
+      address = this.engine.heap.alloc(bytes)
+    } catch (error) {
+      throw this.explain(error, "a buffer")
+    }
+    const storage = new WasmStorage(bytes, address, this)
     this.bytes += bytes
     this.buffers++
     if (this.bytes > this.peakBytes) this.peakBytes = this.bytes
     return storage
   }
 
-  private place(bytes: number): number {
-    try {
-      return this.engine.heap.alloc(bytes)
-    } catch (error) {
-      if (!(error instanceof HeapFull)) throw error
-      throw new OutOfMemoryError(
-        `wasm-simd: out of memory: got a request for ${bytes} bytes with ${this.bytes} in use in ${this.buffers} buffers, ` +
-          `but the limit is ${this.memoryLimit}; dispose tensors or use scope()`,
-      )
-    }
+  /** What the user is told when the heap is full; other errors as they are. */
+  private explain(error: unknown, what: string): unknown {
+    if (!(error instanceof HeapFull)) return error
+    return this.outOfMemory(`a request for ${error.bytes} bytes for ${what}`, error.refused)
+  }
+
+  private outOfMemory(request: string, refused: boolean): never {
+    const { reserved } = this.engine.heap.stats()
+    const why = refused
+      ? `the JavaScript engine refused to let the memory grow beyond ${reserved}`
+      : `the limit is ${this.memoryLimit} (memoryLimit)`
+    throw new OutOfMemoryError(
+      `wasm-simd: out of memory: got ${request} with ${this.bytes} in use in ${this.buffers} buffers, but ${why}; ` +
+        "dispose tensors, use scope(), or take smaller batches",
+    )
   }
 
   free(storage: Storage): void {
@@ -94,7 +179,7 @@ export class WasmSimd implements Backend {
       throw new DeviceError("wasm-simd: cannot free the storage of another device")
     }
     if (storage.address < 0) return
-    this.engine.heap.free(storage.address)
+    if (!this.closed) this.engine.heap.free(storage.address)
     storage.address = -1
     this.bytes -= storage.bytes
     this.buffers--
@@ -123,11 +208,40 @@ export class WasmSimd implements Backend {
     this.checkOpen()
     for (const view of inputs) liveStorage(view.storage, this)
     for (const view of outputs) liveStorage(view.storage, this)
+    try {
+      this.dispatch(kernel, inputs, outputs, scalars)
+    } catch (error) {
+      throw this.explain(error, `what ${kernel.kind} works with`)
+    }
+  }
+
+  private dispatch(
+    kernel: Kernel,
+    inputs: readonly View[],
+    outputs: readonly View[],
+    scalars: readonly number[],
+  ): void {
     switch (kernel.kind) {
       case "map":
         return runMap(this.engine, kernel, inputs, outputs, scalars)
+      case "reduce":
+        return runReduce(this.engine, kernel, inputs, outputs[0], scalars)
+      case "gather":
+        return runGather(this.engine, kernel, inputs, outputs[0])
+      case "scatter":
+        return runScatter(this.engine, kernel, inputs, outputs[0])
+      case "scan":
+        return runScan(this.engine, kernel, inputs[0], outputs)
+      case "sort":
+        return runSort(this.engine, kernel, inputs[0], outputs)
+      case "matmul":
+        return runMatmul(this.engine, kernel, inputs, outputs[0], scalars)
+      case "recurrent":
+        return runRecurrent(this.engine, kernel, inputs, outputs)
+      case "recurrentBackward":
+        return runRecurrentBackward(this.engine, kernel, inputs, outputs)
       default:
-        throw new DeviceError(`wasm-simd: ${kernel.kind} is not built yet`)
+        return kernel satisfies never
     }
   }
 
@@ -139,8 +253,14 @@ export class WasmSimd implements Backend {
     return { bytes: this.bytes, buffers: this.buffers, peakBytes: this.peakBytes }
   }
 
+  /** Ends the threads and lets go of the memory. */
   async close(): Promise<void> {
+    if (this.closed) return
     this.closed = true
+    const { engine } = this
+    // Nothing reaches it any more; the collector takes the memory although someone may still hold the device.
+    this.engine = null as never
+    await engine.close()
   }
 
   private checkOpen(): void {
@@ -155,9 +275,22 @@ function checkRange(operation: string, bytes: number, byteOffset: number, byteLe
   )
 }
 
+function checkOptions(memoryLimit: number, threads: number | false | undefined): void {
+  if (!(memoryLimit > 0)) throw new ValueError(`wasm-simd: memoryLimit: got ${memoryLimit}, expected bytes above 0`)
+  if (threads === undefined || threads === false) return
+  if (Number.isInteger(threads) && threads >= 1) return
+  throw new ValueError(`wasm-simd: threads: got ${threads}, expected a whole number from 1, or false`)
+}
+
+/** Node's channel for such news, which its user can listen to or turn off. Pages have none that is not the console. */
+function emitWarning(text: string): void {
+  const { process } = globalThis as { process?: { emitWarning?: (text: string, name: string) => void } }
+  process?.emitWarning?.(text, "RondoWarning")
+}
+
 /** Finds and opens the backend; it can be had where WebAssembly has SIMD. */
 export const wasmSimd = (options: WasmSimdOptions = {}): BackendProvider => ({
   name: "wasm-simd",
-  unavailable: async () => null,
+  unavailable: async () => whyUnavailable(),
   open: async () => new WasmSimd(options),
 })

@@ -2,15 +2,19 @@
 // Knows neither kernels nor tensors.
 import { type Callable, type MemoryImport, ModuleBuilder } from "./assembler/module.js"
 import type { FunctionBuilder } from "./assembler/function.js"
-import { Heap } from "./heap.js"
+import { Heap, HeapFull } from "./heap.js"
 import { imports } from "./imports.js"
+import { threadHost } from "./threads/host.js"
+import { portable } from "./threads/imports.js"
+import { type PlacedModule, Pool } from "./threads/pool.js"
 
 /** A compiled function. Arguments are numbers; addresses above 2^31 may be given as they are. */
 export interface Compiled {
   readonly call: (...args: number[]) => number
-  /** Number of its module, and its name there: how another thread finds it. */
+  /** Number of its module, its name there, and its place among the exports: how another thread finds it. */
   readonly module: number
   readonly name: string
+  readonly number: number
 }
 
 /** One call of a compiled function. */
@@ -19,21 +23,40 @@ export interface Call {
   readonly args: readonly number[]
 }
 
-const relaxedProbe = new Uint8Array([
-  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 8, 1, 0x60, 3, 0x7b, 0x7b, 0x7b, 1, 0x7b, 3, 2, 1, 0, 10, 13, 1, 11, 0, 0x20, 0, 0x20, 1,
-  0x20, 2, 0xfd, 0x85, 2, 0x0b,
-]) // prettier-ignore
-
-/** Whether this engine has relaxed SIMD, and with it fused multiply-add. */
-export const hasRelaxed = (): boolean => WebAssembly.validate(relaxedProbe)
-
 export interface EngineOptions {
   /** Most bytes of memory. */
   readonly maximumBytes: number
-  /** Memory that other threads can see. */
-  readonly shared: boolean
   /** Use fused multiply-add. */
   readonly relaxed: boolean
+  /** Threads, the calling one included; "auto": as many as the host has cores, and at most 8. */
+  readonly threads: number | "auto"
+  /** Hears that there are fewer threads than there were, and why. */
+  readonly onLoss: (why: string) => void
+  /** Work below this, in nanoseconds of one thread, is never cut. 50 microseconds if left out. */
+  readonly minimumWork?: number
+  /** A call that takes so many milliseconds counts as hung. Five minutes if left out. */
+  readonly patience?: number
+}
+
+const pageBytes = 65536
+const mostPages = 65536
+const mostAutoThreads = 8
+// Waking a sleeping thread takes 5 to 10 microseconds: each piece must be worth more than that.
+const defaultMinimumWork = 50_000
+const defaultPatience = 300_000
+/** Long work is cut finer than there are threads, so that a slow core does not hold up the others. */
+const piecesPerThread = 4
+const longWork = 16
+
+/** A memory as large as can be had: hosts with little address space refuse the largest maximum. */
+function makeMemory(maximum: number, shared: boolean): { memory: WebAssembly.Memory; maximum: number } {
+  for (let pages = maximum; ; pages = Math.ceil(pages / 2)) {
+    try {
+      return { memory: new WebAssembly.Memory({ initial: 1, maximum: pages, shared }), maximum: pages }
+    } catch (error) {
+      if (pages <= 256) throw error
+    }
+  }
 }
 
 /** What kernels are compiled for and run on. */
@@ -41,19 +64,40 @@ export class Engine {
   readonly memory: WebAssembly.Memory
   readonly heap: Heap
   readonly relaxed: boolean
+  /** Most bytes of memory. */
+  readonly maximumBytes: number
+  /** Why there is one thread only; empty if more were asked for and can be had. */
+  readonly singleReason: string
+  /** @internal */
+  readonly pool: Pool | null
+  private readonly minimumWork: number
   private readonly memoryImport: MemoryImport
   private readonly compiled = new Map<string, unknown>()
   private readonly constants = new Map<string, number>()
   private constantsAt = 0
   private constantsLeft = 0
-  private modules = 0
+  /** The bytes of each module, by number; null where workers lack an import. Kept only if there may be workers. */
+  private readonly modules: (Uint8Array | null)[] = []
+  private readonly placed: PlacedModule[] = []
 
-  constructor({ maximumBytes, shared, relaxed }: EngineOptions) {
-    const maximum = Math.ceil(maximumBytes / 65536)
-    this.memoryImport = { maximum, shared }
-    this.memory = new WebAssembly.Memory({ initial: 1, maximum, shared })
-    this.heap = new Heap(this.memory, maximum)
+  constructor({ maximumBytes, relaxed, threads, onLoss, ...rest }: EngineOptions) {
+    const host = threads === 1 ? "one thread was asked for" : threadHost()
+    const wanted =
+      typeof host === "string" ? 1 : threads === "auto" ? Math.min(host.concurrency, mostAutoThreads) : threads
+    const pages = Math.min(Math.ceil(maximumBytes / pageBytes), mostPages)
+    const { memory, maximum } = makeMemory(pages, wanted > 1)
+    this.memoryImport = { maximum, shared: wanted > 1 }
+    this.memory = memory
+    this.maximumBytes = maximum * pageBytes
+    this.heap = new Heap(memory, maximum)
     this.relaxed = relaxed
+    this.minimumWork = Math.max(1, rest.minimumWork ?? defaultMinimumWork)
+    this.pool = null
+    this.singleReason = wanted > 1 ? "" : typeof host === "string" ? host : "this host has one core"
+    if (typeof host === "string" || wanted === 1) return
+    const patience = rest.patience ?? defaultPatience
+    const place = (module: number): PlacedModule | null => this.place(module)
+    this.pool = new Pool({ host, memory, threads: wanted, place, onLoss, patience })
   }
 
   /** What `build` makes of `key`: made once. */
@@ -64,16 +108,27 @@ export class Engine {
   }
 
   /** A module with the functions that `build` returns, compiled; equal keys mean equal modules. */
-  compile<N extends string>(key: string, build: (module: ModuleBuilder) => Record<N, FunctionBuilder>): Record<N, Compiled> {
+  compile<N extends string>(
+    key: string,
+    build: (module: ModuleBuilder) => Record<N, FunctionBuilder>,
+  ): Record<N, Compiled> {
     return this.cached(key, () => {
       const module = new ModuleBuilder(this.memoryImport)
       const functions = build(module)
-      const exports = this.instantiate(module.bytes(), module.importNames)
-      const number = this.modules++
+      const bytes = module.bytes()
+      const exports = this.instantiate(bytes, module.importNames)
+      const names = Object.keys(exports)
+      const forWorkers = this.pool !== null && module.importNames.every((name) => portable.has(name))
+      const number = this.modules.push(forWorkers ? bytes : null) - 1
       const result = {} as Record<N, Compiled>
       for (const name of Object.keys(functions) as N[]) {
         const inside = (functions[name] as Callable).name
-        result[name] = { call: exports[inside] as Compiled["call"], module: number, name: inside }
+        result[name] = {
+          call: exports[inside] as Compiled["call"],
+          module: number,
+          name: inside,
+          number: names.indexOf(inside),
+        }
       }
       return result
     })
@@ -85,14 +140,59 @@ export class Engine {
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), { env }).exports
   }
 
-  /** Runs calls that do not depend on each other. */
+  /** Puts a module where workers find it; null if they cannot run it. */
+  private place(module: number): PlacedModule | null {
+    const known = this.placed[module]
+    if (known) return known
+    const bytes = this.modules[module]
+    if (!bytes) return null
+    try {
+      const address = this.heap.alloc(bytes.length)
+      new Uint8Array(this.memory.buffer, address, bytes.length).set(bytes)
+      this.modules[module] = null
+      return (this.placed[module] = { address, bytes: bytes.length })
+    } catch (error) {
+      if (error instanceof HeapFull) return null
+      throw error
+    }
+  }
+
+  /** Threads that work at this moment: one until large work comes up, and until the others are ready. */
+  get threads(): number {
+    return this.pool?.width ?? 1
+  }
+
+  /** Threads that work once they are wanted. */
+  get hopedThreads(): number {
+    return this.pool?.hoped ?? 1
+  }
+
+  /** Starts the threads and waits until they are ready. */
+  async startThreads(): Promise<void> {
+    await this.pool?.started()
+  }
+
+  /** Runs calls that do not depend on each other: they write to places apart, and nothing that another one reads. */
   run(calls: readonly Call[]): void {
+    if (calls.length > 1 && this.pool && this.pool.width > 1) return this.pool.run(calls)
     for (const { fn, args } of calls) fn.call(...args)
   }
 
-  /** How many calls it pays to cut `work` into: about a nanosecond of one thread a unit. */
-  pieces(_work: number): number {
-    return 1
+  /**
+   * How many calls it pays to cut `work` into: about a nanosecond of one thread a unit. May be more than there are threads.
+   */
+  pieces(work: number): number {
+    if (this.pool === null || work < this.minimumWork) return 1
+    this.pool.start()
+    const { width } = this.pool
+    if (width === 1) return 1
+    const most = work < longWork * this.minimumWork * width ? width : piecesPerThread * width
+    return Math.max(1, Math.min(most, Math.floor((2 * work) / this.minimumWork)))
+  }
+
+  /** Ends the threads. Nothing may be run afterwards. */
+  async close(): Promise<void> {
+    await this.pool?.close()
   }
 
   /** The address of 8 bytes that hold `value`: kernels load constants from there before their loops. */

@@ -1,5 +1,5 @@
-// Functions of one or two doubles that kernels call out to JavaScript for, lane by lane: what float64 needs, and operators that
-// have no vector version.
+// Functions of one or two doubles that kernels call out to JavaScript for, lane by lane: what float64 needs, and operands that
+// no vector formula is good for.
 
 /** C's pow: unlike Math.pow, 1 to any power is 1, and so is -1 to an infinite one (C99 F.9.4.4). */
 function pow(x: number, y: number): number {

@@ -1,2 +1,2 @@
 // Rondo's default backend, `wasm-simd`.
-export { WasmSimd, wasmSimd, type WasmSimdOptions } from "./backend.js"
+export { WasmSimd, wasmSimd, type ThreadStatus, type WasmSimdOptions } from "./backend.js"

@@ -1,7 +1,7 @@
 // Operators on lanes of int32, uint8 (as int32 from 0 to 255) and bool (as masks).
 import { type DType, DTypeError, type Operator } from "@rondo/backend"
 import type { FunctionBuilder, Value } from "./assembler/function.js"
-import type { VectorCode } from "./vector.js"
+import type { VectorCode } from "./code.js"
 
 const boolNames: Partial<Record<Operator, string>> = {
   and: "v128.and",

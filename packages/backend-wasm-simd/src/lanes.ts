@@ -65,6 +65,12 @@ export function storeLanes(f: FunctionBuilder, dtype: DType, at: Value, lanes: L
   else lanes.forEach((x, i) => f.store("v128.store", at, x, offset + 16 * i))
 }
 
+/** Writes the first of four elements. */
+export function storeOne(f: FunctionBuilder, dtype: DType, at: Value, lanes: Lanes): void {
+  const width = isByte(dtype) ? 8 : dtype === "float64" ? 64 : 32
+  f.store(`v128.store${width}_lane`, at, isByte(dtype) ? narrow(f, dtype, lanes) : lanes[0], 0, 0)
+}
+
 /** Writes the first `count` (1 to 3) of four elements, `stride` bytes apart; nothing else is touched. */
 export function storeSome(f: FunctionBuilder, dtype: DType, at: Value, lanes: Lanes, count: Value, stride: Operand): void {
   const kept = isByte(dtype) ? [f.keep(narrow(f, dtype, lanes))] : lanes.map((x) => f.keep(x))

@@ -15,7 +15,6 @@ import {
   hostView,
   isFloat,
   type MapKernel,
-  sizeOf,
   type View,
 } from "@rondo/backend"
 import { WasmSimd } from "./backend.js"

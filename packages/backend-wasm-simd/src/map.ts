@@ -35,7 +35,7 @@ interface Operand {
 }
 
 /** Dtypes of what a program reads, by number; a number that it leaves out counts as float32. */
-function readDTypes({ nodes }: Program, kind: "input" | "scalar"): DType[] {
+export function readDTypes({ nodes }: Program, kind: "input" | "scalar"): DType[] {
   const found: DType[] = []
   for (const node of nodes) if (node.kind === kind) found[node.index] = node.dtype
   return Array.from(found, (dtype) => dtype ?? "float32")
@@ -52,7 +52,7 @@ interface Cursor extends Operand {
 
 const heavy = new Set(["exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow", "div", "sqrt"])
 /** About how many nanoseconds an element takes, for the decision whether threads pay. */
-const costOf = ({ nodes }: Program): number =>
+export const costOf = ({ nodes }: Program): number =>
   nodes.reduce((sum, node) => sum + (node.kind !== "op" ? 0.1 : heavy.has(node.op) ? 1 : 0.15), 0)
 
 /**

@@ -1,57 +1,14 @@
 // Renders expressions to vector instructions, four elements at a time: the target that the contract's fold is given.
 import { type DType, type Expr, type Operator, type Program, render, type Target } from "@rondo/backend"
-import type { FunctionBuilder, Value } from "./assembler/function.js"
-import type { Engine } from "./engine.js"
+import type { Value } from "./assembler/function.js"
+import { castLanes, narrowMasks, widenMasks } from "./casts.js"
+import type { VectorCode } from "./code.js"
 import { floatFunction } from "./functions.js"
 import { boolOperator, integerOperator } from "./integers.js"
 import { keepLanes, type Lanes } from "./lanes.js"
 
-const evenLanes = [0, 2, 4, 6]
-const lowTwice = [0, 0, 1, 1]
-const highTwice = [2, 2, 3, 3]
-
-/** What emitting vector arithmetic needs: the function, and constants that are ready in locals. */
-export class VectorCode {
-  readonly f: FunctionBuilder
-  readonly engine: Engine
-  private readonly constants = new Map<string, Value>()
-
-  constructor(f: FunctionBuilder, engine: Engine) {
-    this.f = f
-    this.engine = engine
-  }
-
-  /** A constant in all lanes of one vector, loaded before any loop. */
-  constant(type: "f32" | "f64" | "i32", value: number): Value {
-    const key = `${type} ${Object.is(value, -0) ? "-0" : value}`
-    let local = this.constants.get(key)
-    if (!local) {
-      const { f } = this
-      const load = type === "f64" ? "v128.load64_splat" : "v128.load32_splat"
-      local = f.prologue(() => f.keep(f.load(load, f.i32(this.engine.constant(type, value)))))
-      this.constants.set(key, local)
-    }
-    return local
-  }
-
-  /** `a * b + c`, rounded once where the engine has fused multiply-add. */
-  madd(type: "f32x4" | "f64x2", a: Value, b: Value, c: Value): Value {
-    const { f } = this
-    if (this.engine.relaxed) return f.op(`${type}.relaxed_madd`, a, b, c)
-    return f.op(`${type}.add`, f.op(`${type}.mul`, a, b), c)
-  }
-}
-
-/** Four masks of 32 bits from two vectors of two masks of 64 bits. */
-const narrowMasks = (f: FunctionBuilder, [low, high]: Lanes): Lanes => [f.shuffle32(low, high, evenLanes)]
-/** The reverse. */
-function widenMasks(f: FunctionBuilder, [x]: Lanes): Lanes {
-  const mask = f.keep(x)
-  return [f.shuffle32(mask, mask, lowTwice), f.shuffle32(mask, mask, highTwice)]
-}
-
-/** The upper half of four 32-bit lanes, in the lower half. */
-const upper = (f: FunctionBuilder, x: Value): Value => f.shuffle32(x, x, [2, 3, 2, 3])
+export { castLanes } from "./casts.js"
+export { VectorCode } from "./code.js"
 
 const plainUnary: Partial<Record<Operator, string>> = {
   sqrt: "sqrt",
@@ -132,46 +89,6 @@ export class VectorTarget implements Target<Lanes> {
 
   cast(arg: Lanes, from: DType, to: DType): Lanes {
     return castLanes(this.code, arg, from, to)
-  }
-}
-
-/** Converts lanes as the `cast` node of the contract says. */
-export function castLanes(code: VectorCode, arg: Lanes, from: DType, to: DType): Lanes {
-  const { f } = code
-  if (from === to) return arg
-  if (to === "bool") {
-    if (from === "float64") {
-      const zero = code.constant("f64", 0)
-      return narrowMasks(f, arg.map((x) => f.op("f64x2.ne", x, zero))) // prettier-ignore
-    }
-    return [f.op(from === "float32" ? "f32x4.ne" : "i32x4.ne", arg[0], code.constant("i32", 0))]
-  }
-  if (from === "float64") {
-    const [low, high] = arg
-    const instruction = to === "float32" ? "f32x4.demote_f64x2_zero" : "i32x4.trunc_sat_f64x2_s_zero"
-    const joined = f.shuffle32(f.op(instruction, low), f.op(instruction, high), [0, 1, 4, 5])
-    return to === "uint8" ? [f.op("v128.and", joined, code.constant("i32", 255))] : [joined]
-  }
-  if (from === "float32") {
-    if (to === "float64") {
-      const x = f.keep(arg[0])
-      return [f.op("f64x2.promote_low_f32x4", x), f.op("f64x2.promote_low_f32x4", upper(f, x))]
-    }
-    const whole = f.op("i32x4.trunc_sat_f32x4_s", arg[0])
-    return [to === "uint8" ? f.op("v128.and", whole, code.constant("i32", 255)) : whole]
-  }
-  const number = from === "bool" ? f.op("i32x4.neg", arg[0]) : arg[0]
-  switch (to) {
-    case "float32":
-      return [f.op("f32x4.convert_i32x4_s", number)]
-    case "float64": {
-      const x = f.keep(number)
-      return [f.op("f64x2.convert_low_i32x4_s", x), f.op("f64x2.convert_low_i32x4_s", upper(f, x))]
-    }
-    case "uint8":
-      return [f.op("v128.and", number, code.constant("i32", 255))]
-    default:
-      return [number]
   }
 }
 

@@ -1,6 +1,7 @@
 // The contract between Rondo's core and its devices.
 export * from "./backend.js"
 export * from "./dtype.js"
+export * from "./erf.js"
 export * from "./errors.js"
 export * from "./expr.js"
 export * from "./half.js"

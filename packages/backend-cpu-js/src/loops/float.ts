@@ -4,10 +4,10 @@ import {
   type anyUnary,
   type arithmetic,
   type comparison,
+  erf,
   type floatUnary,
   roundHalfEven,
 } from "@rondo/backend"
-import { erf } from "../erf.js"
 import type { FloatArray, Loop, StridedCopy } from "./loop.js"
 
 type Unary = (typeof floatUnary)[number] | Exclude<(typeof anyUnary)[number], "not">

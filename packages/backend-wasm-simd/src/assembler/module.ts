@@ -30,14 +30,6 @@ const section = (id: number, content: readonly number[]): number[] => [id, ...le
 
 /**
  * Collects functions and writes the module. The memory and all imported functions come from the import object's `env`.
- *
- * @example
- * ```ts skip
- * const module = new ModuleBuilder({ maximum: 65536, shared: false })
- * const f = module.define("add", ["i32", "i32"], "i32")
- * f.give(f.args[0].add(f.args[1]))
- * new WebAssembly.Module(module.bytes())
- * ```
  */
 export class ModuleBuilder {
   private readonly memory: MemoryImport
@@ -65,6 +57,12 @@ export class ModuleBuilder {
     this.functions.push(made)
     if (!internal) this.exported.add(made)
     return made
+  }
+
+  /** Exports a function that was defined as internal. */
+  expose(f: FunctionBuilder): FunctionBuilder {
+    this.exported.add(f)
+    return f
   }
 
   /** A helper function that several kernels of this module share: defined at the first call. */
