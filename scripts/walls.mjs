@@ -42,7 +42,8 @@ const testArrows = {
 }
 testArrows.optim = ["@rondo/backend-cpu-js", "@rondo/nn"]
 testArrows["backend-wasm-simd"] = ["@rondo/backend-cpu-js"]
-testArrows.conformance = ["@rondo/backend-cpu-js", "@rondo/backend-wasm-simd"]
+testArrows["backend-webgpu"] = ["@rondo/backend-cpu-js"]
+testArrows.conformance = ["@rondo/backend-cpu-js", "@rondo/backend-wasm-simd", "@rondo/backend-webgpu"]
 testArrows.onnx = ["@rondo/backend-cpu-js"]
 
 const backendNames = ["cpu-js", "wasm-simd", "webgpu", "cuda", "cuda-addon"]

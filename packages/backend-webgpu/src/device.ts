@@ -1,0 +1,74 @@
+// Finding a GPU and opening it: `navigator.gpu`, the npm package `webgpu` in Node, or a GPU object that was handed in.
+import { DeviceError } from "@rondo/backend"
+
+/** How a GPU is chosen. */
+export interface OpenOptions {
+  /** Use this instead of looking for one. */
+  readonly gpu?: GPU
+  readonly powerPreference?: GPUPowerPreference
+  /** Refuse adapters that render on the CPU. Default false. */
+  readonly hardwareOnly?: boolean
+}
+
+/** An adapter and its device with all limits that the adapter has. */
+export interface OpenedGpu {
+  readonly adapter: GPUAdapter
+  readonly device: GPUDevice
+}
+
+/** Dawn's entry point: it must outlive everything that was made from it, and one is enough. */
+let dawn: GPU | null = null
+
+/** The entry point of WebGPU here, or why there is none. */
+export async function findGpu(given?: GPU): Promise<GPU | string> {
+  if (given) return given
+  const { navigator, process } = globalThis as { navigator?: Navigator; process?: { versions?: { node?: string } } }
+  if (navigator && "gpu" in navigator && navigator.gpu) return navigator.gpu
+  if (!process?.versions?.node) return "this browser has no WebGPU (or the page is not a secure context)"
+  try {
+    // A name that bundlers do not see: the package is optional, and only for Node.
+    const name = "webgpu"
+    const { create, globals } = (await import(/* @vite-ignore */ /* webpackIgnore: true */ name)) as {
+      create: (flags: string[]) => GPU
+      globals: object
+    }
+    Object.assign(globalThis, globals)
+    return (dawn ??= create([]))
+  } catch (error) {
+    return `the npm package "webgpu" is not installed or does not load: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
+/** The adapter, or why there is none. */
+export async function findAdapter(options: OpenOptions): Promise<GPUAdapter | string> {
+  const gpu = await findGpu(options.gpu)
+  if (typeof gpu === "string") return gpu
+  const adapter = await gpu.requestAdapter(
+    options.powerPreference ? { powerPreference: options.powerPreference } : { powerPreference: "high-performance" },
+  )
+  if (!adapter) return "WebGPU is there but found no adapter (no GPU, or no driver for it)"
+  if (options.hardwareOnly && adapter.info.isFallbackAdapter) return "the only adapter renders on the CPU"
+  return adapter
+}
+
+const wantedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups" as GPUFeatureName, "timestamp-query"]
+const wantedLimits = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupsPerDimension",
+] as const
+
+/** Opens the adapter's device with everything that kernels can use. Throws a DeviceError that says why not. */
+export async function openGpu(options: OpenOptions): Promise<OpenedGpu> {
+  const adapter = await findAdapter(options)
+  if (typeof adapter === "string") throw new DeviceError(`webgpu: cannot be opened: ${adapter}`)
+  const requiredFeatures = wantedFeatures.filter((name) => adapter.features.has(name))
+  const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]))
+  const device = await adapter.requestDevice({ label: "rondo", requiredFeatures, requiredLimits })
+  return { adapter, device }
+}
