@@ -85,18 +85,17 @@ function callable(user: VectorCode, op: Operator, dtype: DType, arity: number, f
   return module.once(name, () => {
     const f = module.define(name, new Array<"v128">(arity).fill("v128"), "v128", true)
     const code = new VectorCode(f, user.engine, false)
-    const compute = dtype === "float32" ? throughDouble(code, formula) : formula(code, ...f.args)
+    const m = new Formula(code, dtype === "float32" ? "f32x4" : "f64x2")
+    const result = f.keep(dtype === "float32" ? throughDouble(code, formula) : formula(code, ...f.args))
+    if (op === "pow") result.set(logarithm.finishPow(m, result, f.args[0], f.args[1]))
     const isRare = rare[op]
-    if (!isRare) {
-      f.give(compute)
-      return f
+    const mask = isRare && f.keep(isRare(m, ...f.args))
+    if (mask) {
+      f.if(f.op("v128.any_true", mask), () => {
+        const [slow] = eachLane(code, op, dtype, f.args.map((x) => [x])) // prettier-ignore
+        result.set(f.op("v128.bitselect", slow, result, mask))
+      })
     }
-    const result = f.keep(compute)
-    const mask = f.keep(isRare(new Formula(code, dtype === "float32" ? "f32x4" : "f64x2"), ...f.args))
-    f.if(f.op("v128.any_true", mask), () => {
-      const [slow] = eachLane(code, op, dtype, f.args.map((x) => [x])) // prettier-ignore
-      result.set(f.op("v128.bitselect", slow, result, mask))
-    })
     f.give(result)
     return f
   })

@@ -1,9 +1,23 @@
 // Gathers and scatters over every dtype, dim and layout against the reference, with bad indices and repeated ones.
 import { type DType, IndexError, isFloat, type ScatterKernel } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { laneDTypes } from "./lanes.js"
-import { agreement, devices, layouts, type Operand, operand, operandOf, outcome, randomFrom } from "./testing.js"
+import {
+  agreement,
+  closeDevices,
+  devices,
+  layouts,
+  operand,
+  type Operand,
+  operandOf,
+  outcome,
+  randomFrom,
+  startDevices,
+} from "./testing.js"
+
+beforeAll(startDevices)
+afterAll(closeDevices)
 
 const agree = agreement(new CpuJs())
 const random = randomFrom(3)

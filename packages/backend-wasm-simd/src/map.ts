@@ -50,7 +50,10 @@ interface Cursor extends Operand {
   readonly inner: Local | null
 }
 
-const heavy = new Set(["exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow", "div", "sqrt"])
+const heavy = new Set([
+  "exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh",
+  "sigmoid", "erf", "pow", "mod", "div", "sqrt",
+]) // prettier-ignore
 /** About how many nanoseconds an element takes, for the decision whether threads pay. */
 export const costOf = ({ nodes }: Program): number =>
   nodes.reduce((sum, node) => sum + (node.kind !== "op" ? 0.1 : heavy.has(node.op) ? 1 : 0.15), 0)

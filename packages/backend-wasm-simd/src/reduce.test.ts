@@ -1,10 +1,25 @@
 // Reductions over every dtype, layout, dims and size against the reference, and the rules for NaN, ties, empties and accuracy.
 import { type DType, e, type Expr, isFloat, type ReduceKernel, type ReduceOperator, sizeOf } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { WasmSimd } from "./backend.js"
 import { laneDTypes } from "./lanes.js"
-import { agreement, devices, fill, layouts, type Operand, operand, operandOf, outcome, randomFrom } from "./testing.js"
+import {
+  agreement,
+  closeDevices,
+  devices,
+  fill,
+  layouts,
+  operand,
+  type Operand,
+  operandOf,
+  outcome,
+  randomFrom,
+  startDevices,
+} from "./testing.js"
+
+beforeAll(startDevices)
+afterAll(closeDevices)
 
 const agree = agreement(new CpuJs())
 const random = randomFrom(5)
@@ -47,7 +62,10 @@ describe("any dims of any layout", () => {
         for (const [shape, dimsOf] of cases) {
           for (const dims of dimsOf) {
             if (op.startsWith("arg") && dims.length !== 1) continue
-            for (const layout of layouts) {
+            // Code differs by dtype less than by walk: every layout for one dtype, some for the others.
+            for (const layout of dtype === "float32"
+              ? layouts
+              : ["contiguous" as const, pick(layouts), pick(layouts)]) {
               const x = e.input(0, dtype)
               // Products of many numbers stay in range if the numbers are near 1.
               const near = e.add(e.mul(x, e.like(x, 2 ** -12)), e.like(x, 1))

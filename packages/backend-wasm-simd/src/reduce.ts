@@ -6,7 +6,8 @@ import {
   contiguousStrides,
   type DType,
   e,
-  type Kernel,
+  type Expr,
+  kernelKey,
   type Program,
   program,
   type ReduceKernel,
@@ -233,13 +234,21 @@ function makeReduction(engine: Engine, plan: ReducePlan, inputs: readonly View[]
   return (views, to, scalars) => runReady(engine, ready, [to, ...views], scalars)
 }
 
-const plans = new WeakMap<Engine, WeakMap<Kernel, ReducePlan>>()
+const plans = new WeakMap<Engine, WeakMap<Expr, ReducePlan[]>>()
 
+const sameDims = (a: readonly number[], b: readonly number[]): boolean =>
+  a === b || (a.length === b.length && a.every((d, i) => d === b[i]))
+
+/** Found by the expression first: kernels are often made anew around one that is kept. */
 function planOf(engine: Engine, kernel: ReduceKernel): ReducePlan {
+  const { op, dims, expr } = kernel
   let own = plans.get(engine)
   if (!own) plans.set(engine, (own = new WeakMap()))
-  let plan = own.get(kernel)
-  if (!plan) own.set(kernel, (plan = new ReducePlan(engine, kernel)))
+  let list = own.get(expr)
+  if (!list) own.set(expr, (list = []))
+  for (const plan of list) if (plan.kernel.op === op && sameDims(plan.kernel.dims, dims)) return plan
+  const plan = engine.cached(`plan ${kernelKey(kernel)}`, () => new ReducePlan(engine, kernel))
+  list.push(plan)
   return plan
 }
 

@@ -1,9 +1,22 @@
 // Scans over every dtype, dim and layout, both ways, against the reference.
 import { isFloat, type ScanKernel } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { describe, it } from "vitest"
+import { afterAll, beforeAll, describe, it } from "vitest"
 import { laneDTypes } from "./lanes.js"
-import { agreement, fill, layouts, type Operand, operand, operandOf, randomFrom } from "./testing.js"
+import {
+  agreement,
+  closeDevices,
+  fill,
+  layouts,
+  operand,
+  type Operand,
+  operandOf,
+  randomFrom,
+  startDevices,
+} from "./testing.js"
+
+beforeAll(startDevices)
+afterAll(closeDevices)
 
 const agree = agreement(new CpuJs())
 const random = randomFrom(13)

@@ -1,9 +1,24 @@
 // Sorting over every dtype, layout and length, both ways, against the reference.
 import { isFloat } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { laneDTypes } from "./lanes.js"
-import { agreement, devices, fill, layouts, type Operand, operand, operandOf, outcome, randomFrom } from "./testing.js"
+import {
+  agreement,
+  closeDevices,
+  devices,
+  fill,
+  layouts,
+  operand,
+  type Operand,
+  operandOf,
+  outcome,
+  randomFrom,
+  startDevices,
+} from "./testing.js"
+
+beforeAll(startDevices)
+afterAll(closeDevices)
 
 const agree = agreement(new CpuJs())
 const random = randomFrom(17)

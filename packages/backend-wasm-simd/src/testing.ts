@@ -12,15 +12,23 @@ import {
 } from "@rondo/backend"
 import { WasmSimd } from "./backend.js"
 
-/** A device that cuts whatever can be cut, as it would for threads. */
-function cutting(pieces: number): WasmSimd {
-  const device = new WasmSimd()
-  device.engine.pieces = () => pieces
+/** A device that cuts whatever can be cut, for two threads. */
+function cutting(): WasmSimd {
+  const device = new WasmSimd({ threads: 2 })
+  device.engine.pieces = () => 3
   return device
 }
 
 /** With and without fused multiply-add, and with work in pieces. */
-export const devices: readonly WasmSimd[] = [new WasmSimd(), new WasmSimd({ relaxed: false }), cutting(3)]
+export const devices: readonly WasmSimd[] = [
+  new WasmSimd({ threads: false }),
+  new WasmSimd({ threads: false, relaxed: false }),
+  cutting(),
+]
+/** For `beforeAll` and `afterAll`. */
+export const startDevices = async (): Promise<void> =>
+  void (await Promise.all(devices.map((one) => one.startThreads())))
+export const closeDevices = async (): Promise<void> => void (await Promise.all(devices.map((one) => one.close())))
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32). */
 export function randomFrom(seed: number): () => number {

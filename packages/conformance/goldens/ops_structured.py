@@ -248,11 +248,19 @@ def layer(cell, projected, weight, bias, state, o={}):
     return [out.flip(0) if o.get("reverse") else out, *(h.squeeze(0) for h in last)]
 
 
+def step(cell, projected, weight, bias, state):
+    """The layer over one time."""
+    return layer(cell, projected.unsqueeze(0), weight, bias, state)[1:]
+
+
 def recurrences(r):
     for cell, gates in (("tanh", 1), ("relu", 1), ("lstm", 4), ("gru", 3)):
         for steps, batch, size, bias, o in ((3, 2, 2, True, []), (4, 1, 3, False, [{"reverse": True}]), (1, 3, 5, True, [{"reverse": True}])):
             state = [t(batch, size) for _ in range(2 if cell == "lstm" else 1)]
             r.call("recurrent", [cell, t(steps, batch, gates * size), t(gates * size, size), t(gates * size) if bias else None, state, *o], layer)
+        for batch, size, bias in ((2, 3, True), (1, 5, False)):
+            state = [t(batch, size) for _ in range(2 if cell == "lstm" else 1)]
+            r.call("recurrentStep", [cell, t(batch, gates * size), t(gates * size, size), t(gates * size) if bias else None, state], step)
 
 
 def record(r):

@@ -7,7 +7,7 @@ export type ProductDType = "float32" | "float64" | "int32"
 
 /** Bytes of one row of a panel: two vectors, whatever they hold. */
 export const panelBytes = 32
-/** Rows of the largest register tile: with two vectors of columns 12 accumulators, and 3 registers for operands. */
+/** Most rows of a register tile: with two vectors of columns 12 accumulators, and 3 of the 15 registers left for operands. */
 export const mostRows = 6
 
 /** Vector arithmetic on one dtype. */
@@ -17,6 +17,8 @@ export interface Arithmetic {
   readonly size: number
   /** Elements of a vector. */
   readonly lanes: number
+  /** Rows of the largest register tile: without fused multiply-add products need a register of their own. */
+  readonly rows: number
   /** Columns of a panel of packed b. */
   readonly columns: number
   /** Most rows of b that are multiplied at a time: a panel of so many stays in the first-level cache. */
@@ -42,6 +44,7 @@ export function arithmetic(engine: Engine, dtype: ProductDType): Arithmetic {
     dtype,
     size,
     lanes: 16 / size,
+    rows: fused ? mostRows : mostRows - 1,
     columns: panelBytes / size,
     depth: 2048 / size,
     width: 512,

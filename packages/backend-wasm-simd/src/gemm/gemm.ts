@@ -152,11 +152,11 @@ function defineStrip(module: ModuleBuilder, math: Arithmetic): FunctionBuilder {
     f.while(
       () => n.gt(math.lanes),
       () => {
-        choose(mostRows, 2)
+        choose(math.rows, 2)
         advance(1)
       },
     )
-    f.if(n.gt(0), () => choose(mostRows, 1))
+    f.if(n.gt(0), () => choose(math.rows, 1))
   })
 }
 
@@ -167,7 +167,7 @@ function defineStrip(module: ModuleBuilder, math: Arithmetic): FunctionBuilder {
 function defineBlock(module: ModuleBuilder, math: Arithmetic): FunctionBuilder {
   return define(module, `block ${math.dtype}`, 15, (f, args) => {
     const [m, n, k, a, aRow, aStep, b, bStep, bPanel, c, cRow, start, startRow, startPanel, aScratch] = args
-    const strips = f.keep(m.add(mostRows - 1).div(mostRows))
+    const strips = f.keep(m.add(math.rows - 1).div(math.rows))
     f.times(strips, (i) => {
       // Rows that are left over the strips that are left, rounded up.
       const rows = f.keep(m.add(strips).sub(i).sub(1).div(strips.sub(i)))

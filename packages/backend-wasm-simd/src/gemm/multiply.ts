@@ -1,6 +1,7 @@
 // Runs products of matrices that are given by addresses: decides what is packed and how the work is cut. Knows no views.
 import { byteSize } from "@rondo/backend"
 import type { Call, Compiled, Engine } from "../engine.js"
+import { mostRows } from "./arithmetic.js"
 import { bandBytes, defineGemm, type ProductDType, scratchBytes } from "./gemm.js"
 
 export type { ProductDType } from "./gemm.js"
@@ -83,44 +84,63 @@ export function multiply(engine: Engine, product: Product): void {
   if (pieces > 1) return runPieces(engine, fn, product, way, pieces)
   const { aBytes, bBytes, bColumn } = way
   const scratch = aBytes + bBytes > 0 ? engine.heap.alloc(aBytes + bBytes) : 0
-  // prettier-ignore
-  fn.call(
-    count, a.batch, b.batch, out.batch, start ? start.batch : 0, m, n, k, a.at, a.row, a.column, b.at, b.row, bColumn,
-    out.at, out.row, start ? start.at : 0, start ? start.row : 0, bBytes && scratch, aBytes && scratch + bBytes,
-  )
-  if (scratch) engine.heap.free(scratch)
+  try {
+    // prettier-ignore
+    fn.call(
+      count, a.batch, b.batch, out.batch, start ? start.batch : 0, m, n, k, a.at, a.row, a.column, b.at, b.row, bColumn,
+      out.at, out.row, start ? start.at : 0, start ? start.row : 0, bBytes && scratch, aBytes && scratch + bBytes,
+    )
+  } finally {
+    if (scratch) engine.heap.free(scratch)
+  }
 }
 
-/** Cuts batches, or else the longer side of every output, into calls with scratch of their own. */
+/** Into how many rows and columns of pieces an output is cut: what is packed is packed by every piece that reads it. */
+function grid(m: number, n: number, { aBytes, bBytes }: Route, pieces: number): [rows: number, columns: number] {
+  if (n >= m) {
+    const columns = Math.min(pieces, Math.ceil(n / (aBytes ? 256 : 64)))
+    return [Math.min(Math.ceil(pieces / columns), Math.ceil(m / mostRows)), columns]
+  }
+  const rows = Math.min(pieces, Math.ceil(m / (bBytes ? 256 : 4 * mostRows)))
+  return [rows, Math.min(Math.ceil(pieces / rows), Math.ceil(n / 16))]
+}
+
+/** Cuts batches, or else every output, into calls with scratch of their own. */
 function runPieces(engine: Engine, fn: Compiled, product: Product, way: Route, pieces: number): void {
   const { dtype, count, m, n, k, out, a, b, start } = product
-  const { aBytes, bBytes, bColumn } = way
-  const size = byteSize(dtype)
-  const side = count >= pieces ? "count" : n >= m ? "n" : "m"
-  // Whole strips of rows; columns by whole cache lines.
-  const unit = { count: 1, n: 64 / size, m: 6 }[side]
-  const total = product[side]
-  const step = Math.ceil(total / pieces / unit) * unit
-  const parts = Math.ceil(total / step)
+  const byBatch = count >= pieces
+  const [tall, wide] = byBatch ? [1, 1] : grid(m, n, way, pieces)
+  // Whole strips of rows, whole cache lines of columns.
+  const line = 64 / byteSize(dtype)
+  const [batches, rows, columns] = [
+    byBatch ? Math.ceil(count / pieces) : count,
+    Math.ceil(m / tall / mostRows) * mostRows,
+    Math.ceil(n / wide / line) * line,
+  ]
+  const { aBytes, bColumn } = way
+  const bBytes = way.bBytes && round(scratchBytes(dtype, Math.min(columns, n), k))
+  const parts = Math.ceil(count / batches) * Math.ceil(m / rows) * Math.ceil(n / columns)
   const scratch = aBytes + bBytes > 0 ? engine.heap.alloc((aBytes + bBytes) * parts) : 0
   const calls: Call[] = []
-  for (let part = 0; part < parts; part++) {
-    const first = part * step
-    const own = Math.min(step, total - first)
-    const [batch, row, column] = ["count", "m", "n"].map((one) => (one === side ? first : 0))
-    const at = (operand: Operand, inBatch: number, rows: number, columns: number): number =>
-      operand.at + inBatch * operand.batch + rows * operand.row + columns * operand.column
-    const bAt = scratch + part * (aBytes + bBytes)
-    // prettier-ignore
-    const args = [
-      side === "count" ? own : count, a.batch, b.batch, out.batch, start ? start.batch : 0,
-      side === "m" ? own : m, side === "n" ? own : n, k,
-      at(a, batch, row, 0), a.row, a.column, at(b, batch, 0, column), b.row, bColumn,
-      at(out, batch, row, column), out.row, start ? at(start, batch, row, column) : 0, start ? start.row : 0,
-      bBytes && bAt, aBytes && bAt + bBytes,
-    ]
-    calls.push({ fn, args })
+  const at = (operand: Operand, batch: number, row: number, column: number): number =>
+    operand.at + batch * operand.batch + row * operand.row + column * operand.column
+  for (let batch = 0; batch < count; batch += batches)
+    for (let row = 0; row < m; row += rows)
+      for (let column = 0; column < n; column += columns) {
+        const bAt = scratch + calls.length * (aBytes + bBytes)
+        // prettier-ignore
+        const args = [
+          Math.min(batches, count - batch), a.batch, b.batch, out.batch, start ? start.batch : 0,
+          Math.min(rows, m - row), Math.min(columns, n - column), k,
+          at(a, batch, row, 0), a.row, a.column, at(b, batch, 0, column), b.row, bColumn,
+          at(out, batch, row, column), out.row, start ? at(start, batch, row, column) : 0, start ? start.row : 0,
+          bBytes && bAt, aBytes && bAt + bBytes,
+        ]
+        calls.push({ fn, args })
+      }
+  try {
+    engine.run(calls)
+  } finally {
+    if (scratch) engine.heap.free(scratch)
   }
-  engine.run(calls)
-  if (scratch) engine.heap.free(scratch)
 }

@@ -68,6 +68,9 @@ export class Formula {
   abs(x: Value): Value {
     return this.f.op("v128.andnot", x, this.c(-0))
   }
+  floor(x: Value): Value {
+    return this.f.op(`${this.type}.floor`, x)
+  }
   /** `x` or `limit`, whichever is less; NaN stays. */
   atMost(x: Value, limit: number): Value {
     return this.f.op(`${this.type}.pmin`, x, this.c(limit))

@@ -14,12 +14,10 @@ const counterMagic = 2 ** 52
 const atanhTerms = (n: number): number[] => Array.from({ length: n }, (_, k) => 2 / (2 * (n - k) + 1))
 const terms: Record<Precision, readonly number[]> = { 24: atanhTerms(6), 53: atanhTerms(10) }
 
-/** x = 2^k * (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and the log of 1 + f as f - half + s * (half + tail). */
+/** x = 2^k * (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), and the log of 1 + f as s * (2 + tail). */
 interface Parts {
   readonly k: Local
   readonly f: Local
-  /** f^2 / 2. */
-  readonly half: Local
   readonly s: Local
   readonly tail: Local
 }
@@ -31,15 +29,11 @@ function parts(m: Formula, x: Local, precision: Precision): Parts {
   const k = m.keep(m.sub(biased, m.c(counterMagic + 1023)))
   const mantissa = m.addBits(m.subBits(x, m.and(above, m.c(-Infinity))), m.c(1))
   const f = m.keep(m.sub(mantissa, m.c(1)))
-  const half = m.keep(m.mul(m.mul(f, f), m.c(0.5)))
   const s = m.keep(m.div(f, m.add(f, m.c(2))))
   const square = m.keep(m.mul(s, s))
   const tail = m.keep(m.mul(m.polynomial(square, terms[precision]), square))
-  return { k, f, half, s, tail }
+  return { k, f, s, tail }
 }
-
-/** log(1 + f), as FreeBSD's msun e_log.c adds it up. */
-const nearOne = (m: Formula, { f, half, s, tail }: Parts): Value => m.sub(f, m.sub(half, m.mul(s, m.add(half, tail))))
 
 /** `result` for positive finite x, else what every logarithm gives. */
 function edges(m: Formula, x: Local, result: Value): Value {
@@ -55,15 +49,19 @@ export const log: Inline = (code, x) => {
   const normal = m.keep(m.select(denormal, m.mul(x, m.c(2 ** 54)), x))
   const p = parts(m, normal, 53)
   const k = m.keep(m.sub(p.k, m.and(denormal, m.c(54))))
-  const { f, half, s, tail } = p
+  const { f, s, tail } = p
+  // s * (2 + tail) = f - half + s * (half + tail), which loses less: FreeBSD's msun, e_log.c.
+  const half = m.keep(m.mul(m.mul(f, f), m.c(0.5)))
   const small = m.madd(s, m.add(half, tail), m.mul(k, m.c(ln2Low)))
   return edges(m, x, m.madd(k, m.c(ln2High), m.sub(f, m.sub(half, small))))
 }
 
-/** k + log2(1 + f), scaled by log(2) to `base`'s logarithm of 2: for widened float32, which are never denormal. */
+/** The logarithm in which 2 has `perOctave`, for positive finite widened float32, which are never denormal. */
 function scaled(m: Formula, x: Local, perOctave: number): Value {
-  const p = parts(m, x, 24)
-  return m.madd(p.k, m.c(perOctave), m.mul(nearOne(m, p), m.c(perOctave / Math.LN2)))
+  const { k, s, tail } = parts(m, x, 24)
+  const scale = perOctave / Math.LN2
+  const near = m.madd(m.mul(s, tail), m.c(scale), m.mul(s, m.c(2 * scale)))
+  return m.madd(k, m.c(perOctave), near)
 }
 
 /** log2 for widened float32: exact for powers of two. */
@@ -78,22 +76,22 @@ export const log10: Inline = (code, x) => {
   return edges(m, x, scaled(m, x, Math.LOG10E * Math.LN2))
 }
 
-/** C's pow for widened float32 (C99 F.9.4.4). */
+/** |x|^y for widened float32. */
 export const pow: Inline = (code, x, y) => {
   const m = new Formula(code, "f64x2")
+  const size = m.keep(m.abs(x))
+  const above = m.select(m.is("lt", size, m.c(Infinity)), scaled(m, size, 1), size)
+  const log2 = m.select(m.is("eq", size, m.c(0)), m.c(-Infinity), above)
+  return exp2(m, m.keep(m.atLeast(m.atMost(m.mul(y, log2), 200), -200)), 24)
+}
+
+/** What C's pow makes of |x|^y (C99 F.9.4.4), in any float type. */
+export function finishPow(m: Formula, power: Value, x: Local, y: Local): Value {
   const [zero, one, infinite] = [m.c(0), m.c(1), m.c(Infinity)]
   const size = m.keep(m.abs(x))
-  const p = parts(m, size, 24)
-  const finite = m.madd(nearOne(m, p), m.c(Math.LOG2E), p.k)
-  const above = m.select(m.is("lt", size, infinite), finite, size)
-  const log2 = m.select(m.is("eq", size, zero), m.c(-Infinity), above)
-  const t = m.keep(m.atLeast(m.atMost(m.mul(y, log2), 200), -200))
-  const power = m.keep(exp2(m, t, 24))
-
-  const floor = (v: Value): Value => m.f.op("f64x2.floor", v)
   const half = m.keep(m.mul(y, m.c(0.5)))
-  const whole = m.keep(m.is("eq", floor(y), y))
-  const odd = m.and(whole, m.is("ne", floor(half), half))
+  const whole = m.keep(m.is("eq", m.floor(y), y))
+  const odd = m.and(whole, m.is("ne", m.floor(half), half))
   const signed = m.xor(power, m.and(odd, m.and(x, m.c(-0))))
   // A negative finite base has no power that is not whole.
   const missing = m.f.op("v128.andnot", m.and(m.is("lt", x, zero), m.is("lt", size, infinite)), whole)

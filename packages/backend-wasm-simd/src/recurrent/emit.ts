@@ -121,6 +121,11 @@ function emitPass({ f, engine, dtype, rows, units, exprs, rowParts, inputs, outp
 const partsOf = (at: Local, count: number, first = 0): Part[] =>
   Array.from({ length: count }, (_, part) => ({ at, part: first + part }))
 
+/** Rows and units of a pass: with one gate all operands lie alike, and the rows are one long row without ends between. */
+function passSize(f: FunctionBuilder, gates: number, rows: Local, units: Local): [Local, Local] {
+  return gates === 1 ? [f.keep(1), f.keep(rows.mul(units))] : [rows, units]
+}
+
 /** Parameters of the forward loop, in order. Steps are byte distances from one time to the next, negative for reverse. */
 export const forwardParams = [
   "steps", "rows", "units", "projected", "projectedStep", "weight", "bias", "h", "c",
@@ -160,6 +165,7 @@ export function emitForward(module: ModuleBuilder, engine: Engine, form: Forward
   const width = f.keep(p.units.mul(size))
   const wide = f.keep(p.units.mul(gates))
   const row = f.keep(wide.mul(size))
+  const [passRows, passUnits] = passSize(f, gates, p.rows, p.units)
   f.while(
     () => p.steps.gt(0),
     () => {
@@ -169,7 +175,7 @@ export function emitForward(module: ModuleBuilder, engine: Engine, form: Forward
         () => f.call(gemm.products, 1, 0, 0, 0, 0, p.rows, wide, p.units, p.h, width, size, p.weight, size, width, p.hidden, row, p.bias, 0, 0, 0), // prettier-ignore
         () => f.call(gemm.multiplyPacked, p.rows, wide, p.units, p.h, width, p.weight, p.hidden, row, p.bias, 0),
       )
-      f.call(pass.f, p.rows, p.units, p.projected, p.hidden, p.h, p.c, p.output, p.cells, p.saved)
+      f.call(pass.f, passRows, passUnits, p.projected, p.hidden, p.h, p.c, p.output, p.cells, p.saved)
       p.h.set(p.output)
       p.c.set(p.cells)
       p.projected.inc(p.projectedStep)
@@ -232,6 +238,7 @@ export function emitBackward(module: ModuleBuilder, engine: Engine, form: Backwa
   const size = byteSize(dtype)
   const width = f.keep(p.units.mul(size))
   const wide = f.keep(p.units.mul(gates))
+  const [passRows, passUnits] = passSize(f, gates, p.rows, p.units)
   const before = f.local("i32")
   const beforeC = f.local("i32")
   f.while(
@@ -240,7 +247,7 @@ export function emitBackward(module: ModuleBuilder, engine: Engine, form: Backwa
       const first = p.steps.eq(1)
       before.set(f.select(first, p.h, p.output.add(p.outputStep)))
       if (isLSTM) beforeC.set(f.select(first, p.c, p.cells.add(p.outputStep)))
-      f.call(pass.f, p.rows, p.units, p.gradOutput, p.dh, p.dc, p.saved, p.output, before, p.cells, beforeC, p.projected, p.hidden) // prettier-ignore
+      f.call(pass.f, passRows, passUnits, p.gradOutput, p.dh, p.dc, p.saved, p.output, before, p.cells, beforeC, p.projected, p.hidden) // prettier-ignore
       const [start, startRow] = isGRU ? [p.dh, width] : [0, 0]
       f.call(gemm.multiplyPacked, p.rows, p.units, wide, p.hidden, wide.mul(size), p.weight, p.dh, width, start, startRow) // prettier-ignore
       if (given) p.gradOutput.inc(p.outputStep)

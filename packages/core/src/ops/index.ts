@@ -63,7 +63,7 @@ type MethodNames = typeof methodNames
 type MethodName<K> = K extends keyof MethodNames ? MethodNames[K] : K
 
 /** Operations whose first operand is not a tensor: no methods. Their rows say `method: false`. */
-type Free = "cat" | "stack" | "einsum" | "meshgrid" | "hstack" | "vstack" | "bucketize" | "recurrent"
+type Free = "cat" | "stack" | "einsum" | "meshgrid" | "hstack" | "vstack" | "bucketize" | "recurrent" | "recurrentStep"
 type OpNames = {
   [K in keyof Modules]: Modules[K] extends { readonly op: ElementwiseInfo | StructuredInfo } ? K : never
 }[keyof Modules]

@@ -122,15 +122,45 @@ export const recurrent = op(
     { reverse = false }: SequenceOptions = {},
   ): Tensor[] => {
     const layer: Layer = { cell, reverse, projected, weight, bias, state }
-    check(layer)
+    check(layer, "recurrent")
     if (!kernelDTypes.includes(projected.dtype)) return composed(layer)
     return runLayer(layer)
   },
 )
 
-function check({ cell, projected, weight, bias, state }: Layer): void {
+export const recurrentStep = op(
+  {
+    family: "composite",
+    name: "recurrentStep",
+    takes: { cell: "text", projected: "tensor", weight: "tensor", bias: "tensor|null", state: "tensors" },
+    doc: "One step of a recurrent layer (tanh, relu, lstm or gru) over projected inputs [B, G H]: the next states.",
+    samples: [
+      ["tanh", t(2, 2), t(2, 2), t(2), [t(2, 2)]],
+      ["relu", t(2, 3), t(3, 3), null, [t(2, 3)]],
+      ["lstm", t(2, 8), t(8, 2), t(8), [t(2, 2), t(2, 2)]],
+      ["gru", t(1, 6), t(6, 2), t(6), [t(1, 2)]],
+      ["gru", t(0, 6), t(6, 2), null, [t(0, 2)]],
+    ],
+    differentiable: true,
+    method: false,
+  },
+  (
+    cell: RecurrentCell,
+    projected: Tensor,
+    weight: Tensor,
+    bias: Tensor | null,
+    state: readonly Tensor[],
+  ): Tensor[] => {
+    const layer: Layer = { cell, reverse: false, projected: projected.unsqueeze(0), weight, bias, state }
+    check(layer, "recurrentStep")
+    if (!kernelDTypes.includes(projected.dtype)) return composed(layer).slice(1)
+    return runLayer(layer, true)
+  },
+)
+
+function check({ cell, projected, weight, bias, state }: Layer, name: string): void {
   if (!(cell in recurrentCells))
-    throw new ValueError(`recurrent: unknown cell ${String(cell)}: expected ${Object.keys(recurrentCells).join(", ")}`)
+    throw new ValueError(`${name}: unknown cell ${String(cell)}: expected ${Object.keys(recurrentCells).join(", ")}`)
   const { gates } = recurrentCells[cell]
   const [steps, batch, width] = projected.shape
   const size = width / gates
@@ -143,11 +173,11 @@ function check({ cell, projected, weight, bias, state }: Layer): void {
   if (!right) {
     const got = [projected, weight, ...(bias ? [bias] : []), ...state].map((x) => shapeText(x.shape)).join(", ")
     throw new ShapeError(
-      `recurrent: ${cell} needs projected [T, B, ${gates} H], weight [${gates} H, H], bias [${gates} H] and ${states} state(s) [B, H], T > 0; got ${got}`,
+      `${name}: ${cell} needs projected ${name === "recurrent" ? "[T, B, " : "[B, "}${gates} H], weight [${gates} H, H], bias [${gates} H] and ${states} state(s) [B, H]${name === "recurrent" ? ", T > 0" : ""}; got ${got}`,
     )
   }
   const other = [weight, ...(bias ? [bias] : []), ...state].find((x) => x.dtype !== projected.dtype)
-  if (other) throw new DTypeError(`recurrent: dtypes differ: ${projected.dtype} and ${other.dtype}`)
+  if (other) throw new DTypeError(`${name}: dtypes differ: ${projected.dtype} and ${other.dtype}`)
 }
 
 /** What the forward kernel writes: output, for LSTM the cells, and what backward needs of the gates. */
@@ -175,18 +205,24 @@ function forward({ cell, reverse, projected, bias, ...layer }: Layer, device: De
   return written
 }
 
-function runLayer(layer: Layer): Tensor[] {
+/** `single`: the states after the only step, and no output beside them. */
+function runLayer(layer: Layer, single = false): Tensor[] {
   const { cell, reverse, projected } = layer
   const inputs = listed(layer)
   const save = wantsGrad(inputs)
   const last = reverse ? 0 : projected.shape[0] - 1
   let written: Tensor[] = []
   return apply(
-    { name: "recurrent", keep: [], vjp: layerRule({ cell, reverse, biased: layer.bias !== null }) },
+    {
+      name: single ? "recurrentStep" : "recurrent",
+      keep: [],
+      vjp: layerRule({ cell, reverse, biased: layer.bias !== null, single }),
+    },
     inputs,
     (device) => {
       written = forward(layer, device, save)
       const sequences = written.slice(0, cell === "lstm" ? 2 : 1)
+      if (single) return sequences.map((x) => x.select(0, 0))
       return [written[0], ...sequences.map((x) => x.select(0, last).clone())]
     },
     // The inputs come first: backward under createGraph goes through the composition of them.
@@ -199,13 +235,17 @@ interface Form {
   readonly cell: RecurrentCell
   readonly reverse: boolean
   readonly biased: boolean
+  /** Its outputs are the states alone. */
+  readonly single: boolean
 }
 
 // Made outside of the operation: closures of one function share what they capture, and the rule must not hold operands.
 const layerRule =
   (form: Form): Rule =>
-  (grads, saved) =>
-    mode.record ? recorded(form, grads, saved) : fused(form, grads, saved)
+  (given, saved) => {
+    const grads = form.single ? [null, ...given] : given
+    return mode.record ? recorded(form, grads, saved) : fused(form, grads, saved)
+  }
 
 function restored({ cell, reverse, biased }: Form, saved: Saved): { layer: Layer; written: (i: number) => Tensor } {
   const states = biased ? 3 : 2

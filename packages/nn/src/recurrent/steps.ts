@@ -1,6 +1,6 @@
 // What one recurrent layer does at one time step, as pure functions. Sequences, layers and directions are driver.ts's work.
 import { type RecurrentCell, recurrentCells } from "@rondo/backend"
-import { linear, recurrentSteps, type Tensor } from "@rondo/core"
+import { linear, recurrentStep, recurrentSteps, type Tensor } from "@rondo/core"
 
 /** The weights that a step applies to the state. */
 export interface HiddenWeights {
@@ -29,8 +29,9 @@ const recurrence = (cell: RecurrentCell): Recurrence => ({
   gates: recurrentCells[cell].gates,
   states: cell === "lstm" ? 2 : 1,
   step: (projected, state, { weight, bias, projection }) => {
+    if (!projection) return recurrentStep(cell, projected, weight, bias, state)
     const [h, ...others] = recurrentSteps[cell](projected, linear(state[0], weight, bias), state)
-    return [projection ? linear(h, projection) : h, ...others]
+    return [linear(h, projection), ...others]
   },
 })
 
