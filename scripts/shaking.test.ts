@@ -87,8 +87,9 @@ describe("splitting", () => {
     expect(now["backend-cpu-js"]).toBeUndefined()
     expect(now.nn).toBeUndefined()
     expect(now["backend-wasm-simd"]).toBeUndefined()
+    expect(now["backend-webgpu"]).toBeUndefined()
     const backends = Object.keys(later).filter((name) => name.startsWith("backend-"))
-    expect(backends.sort()).toEqual(["backend-cpu-js", "backend-wasm-simd"])
+    expect(backends.sort()).toEqual(["backend-cpu-js", "backend-wasm-simd", "backend-webgpu"])
   })
 
   it("loads no suite and no data sets through the front door", async () => {

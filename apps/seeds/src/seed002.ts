@@ -5,7 +5,7 @@ import { expected, type Reference } from "./figures.js"
 import { LastStateRNN, SteppedRNN } from "./models.js"
 import { savePlot } from "./plots.js"
 import { noReference, type Outcome, type Session } from "./session.js"
-import { indented } from "./text.js"
+import { indented, sameFigure } from "./text.js"
 import { compare, type Curve, type Plan, splitAt, train } from "./training.js"
 
 /** Epochs of the length-100 tasks on a device that is too slow for all of them. */
@@ -52,7 +52,7 @@ async function oneNeuron(session: Session, rows: Tensor): Promise<Outcome> {
     session.print(indented(texts[i]))
   }
   const wanted = expected["002"].neuron
-  const same = [wanted.rows, wanted.first, wanted.second].filter((figure, i) => figure === texts[i]).length
+  const same = [wanted.rows, wanted.first, wanted.second].filter((figure, i) => sameFigure(texts[i], figure, session.exact)).length
   if (!session.hasReference) return { result: "shown above", expected: noReference, ok: null }
   return { result: `${same} of 3 tensors as printed`, expected: "PyTorch's 3 tensors", ok: same === 3 }
 }

@@ -4,7 +4,7 @@ import { expected, neuronOutputs } from "./figures.js"
 import { lstmSteps } from "./lstm.js"
 import { CarryingRNN, TwoStepRNN } from "./neurons.js"
 import { noReference, type Outcome, type Session } from "./session.js"
-import { indented, relativeDifference, tiny } from "./text.js"
+import { indented, relativeDifference, sameFigure, tiny } from "./text.js"
 
 /** Four instances at two times; the one-neuron model gets a fourth feature that is always 0. */
 const instances = [
@@ -22,9 +22,10 @@ async function judge(session: Session, name: Figure, tensors: readonly Tensor[])
   let same = 0
   for (const [i, x] of tensors.entries()) {
     const own = await text(x)
-    if (own === wanted[i]) same++
+    const agrees = sameFigure(own, wanted[i], session.exact)
+    if (agrees) same++
     session.print(indented(own))
-    if (session.hasReference && own !== wanted[i]) session.print(indented(`PyTorch: ${wanted[i]}`))
+    if (session.hasReference && !agrees) session.print(indented(`PyTorch: ${wanted[i]}`))
   }
   const sizes = `${tensors.length} of [${tensors[0].shape.join(", ")}]`
   if (!session.hasReference) return { result: sizes, expected: noReference, ok: null }

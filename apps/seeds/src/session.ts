@@ -67,6 +67,10 @@ export class Session {
   get hasReference(): boolean {
     return this.seed === referenceSeed
   }
+  /** True if figures must be the notebook's to the last digit: the reference adds in the order that the oracle did. */
+  get exact(): boolean {
+    return this.device.name === "cpu-js"
+  }
   /** True if the length-100 tasks run every epoch: asked for, or on any device but the plain one. */
   get everyEpoch(): boolean {
     return this.#options.full || this.device.name !== "cpu-js"

@@ -40,3 +40,23 @@ export function relativeDifference(got: ArrayLike<number>, wanted: ArrayLike<num
   }
   return got.length === wanted.length ? most / (largest || 1) : Infinity
 }
+
+const number = /[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?/g
+
+/**
+ * Whether two printed arrays are the same figure. Devices add in their own order and fuse steps, so the last bits of float32 may
+ * differ: `exact` asks for the same text, otherwise numbers may be one unit of the last printed digit, or four units in the
+ * last place of float32, apart.
+ */
+export function sameFigure(text: string, wanted: string, exact: boolean): boolean {
+  if (exact || text === wanted) return text === wanted
+  const plain = (figure: string): string => figure.replace(number, "#").replace(/\s+/g, "")
+  if (plain(text) !== plain(wanted)) return false
+  const others = text.match(number) ?? []
+  return (wanted.match(number) ?? []).every((figure, i) => {
+    const decimals = /\.(\d*)/.exec(figure)?.[1].length ?? 0
+    const value = Number(figure)
+    const allowed = Math.max(1.01 * 10 ** -decimals, 4 * 2 ** -24 * Math.max(1, Math.abs(value)))
+    return Math.abs(Number(others[i]) - value) <= allowed
+  })
+}

@@ -42,11 +42,14 @@ export interface CheckpointContent extends CheckpointParts {
   readonly extra?: unknown
 }
 
-const key = "rondo.checkpoint"
-const randomName = "random"
+/** @internal Where the description is in the file's metadata. */
+export const checkpointKey = "rondo.checkpoint"
+/** @internal Name of the random state. */
+export const randomName = "random"
 const kinds = ["model", "optimizer", "scheduler", "loader"] as const
 
-function partsOf(op: string, parts: CheckpointParts): Map<string, Stateful> {
+/** @internal The parts by name, held to having a state. */
+export function partsOf(op: string, parts: CheckpointParts): Map<string, Stateful> {
   const found = new Map<string, Stateful>()
   for (const kind of kinds) if (parts[kind]) found.set(kind, parts[kind])
   for (const [name, part] of Object.entries(parts.others ?? {})) found.set(`others.${name}`, part)
@@ -91,7 +94,7 @@ export async function saveCheckpoint(content: CheckpointContent): Promise<Uint8A
     }),
   )
   return serializeSafetensors(new Map(stored), {
-    [key]: JSON.stringify({ version: 1, random, parts, extra }),
+    [checkpointKey]: JSON.stringify({ version: 1, random, parts, extra }),
     format: "pt",
   })
 }
@@ -143,7 +146,7 @@ export async function loadCheckpoint(
   const own = partsOf(op, parts)
   const device = options.device ?? deviceOf(parts.model) ?? currentDevice()
   const reader = await openSafetensors(input)
-  const description = describe(op, reader.metadata[key])
+  const description = describeCheckpoint(op, reader.metadata[checkpointKey])
   checkNames(op, Object.keys(description.parts), [...own.keys()])
   const tensors = new Map<string, Tensor | Uint8Array>()
   try {
@@ -155,8 +158,8 @@ export async function loadCheckpoint(
   }
 }
 
-/** Reads everything into `leaves`, one after another. */
-async function readLeaves(
+/** @internal Reads everything into `leaves`, one after another. */
+export async function readLeaves(
   op: string,
   reader: SafetensorsReader,
   device: Device,
@@ -201,36 +204,38 @@ function deviceOf(model: Stateful | undefined): Device | undefined {
   return Object.values(state as object).find((value): value is Tensor => value instanceof Tensor)?.device
 }
 
-function describe(op: string, text: string | undefined): Description {
+/** @internal The description in a file's metadata, or a FormatError. */
+export function describeCheckpoint(op: string, text: string | undefined): Description {
   if (text === undefined)
-    throw new FormatError(`${op}: no checkpoint: the file's metadata lacks ${key}; load weights with loadSafetensors`)
+    throw new FormatError(`${op}: no checkpoint: the file's metadata lacks ${checkpointKey}; load weights with loadSafetensors`)
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new FormatError(`${op}: metadata ${key} is not valid JSON: ${(error as Error).message}`)
+    throw new FormatError(`${op}: metadata ${checkpointKey} is not valid JSON: ${(error as Error).message}`)
   }
   const description = value as Partial<Description> | null
   if (typeof description !== "object" || description === null)
-    throw new FormatError(`${op}: metadata ${key} is no object`)
+    throw new FormatError(`${op}: metadata ${checkpointKey} is no object`)
   if (description.version !== 1) {
     throw new FormatError(`${op}: unknown version of checkpoints: got ${String(description.version)}, expected 1`)
   }
   const { parts } = description
   if (parts === null || typeof parts !== "object" || Array.isArray(parts))
-    throw new FormatError(`${op}: metadata ${key} lists no parts`)
+    throw new FormatError(`${op}: metadata ${checkpointKey} lists no parts`)
   return description as Description
 }
 
-function checkNames(op: string, saved: readonly string[], own: readonly string[]): void {
+/** @internal */
+export function checkNames(op: string, saved: readonly string[], own: readonly string[]): void {
   const [missing, rest] = [own.filter((name) => !saved.includes(name)), saved.filter((name) => !own.includes(name))]
   if (missing.length > 0)
     throw new FormatError(`${op}: the file has no ${missing.join(", ")}; it has ${saved.join(", ") || "nothing"}`)
   if (rest.length > 0) throw new FormatError(`${op}: the file has ${rest.join(", ")} as well: pass what is to take it`)
 }
 
-/** A model's tensors are compared here: it comes last, and must not refuse what the others have already taken. */
-function checkModel(op: string, own: unknown, saved: unknown): void {
+/** @internal A model's tensors are compared here: it comes last, and must not refuse what the others have already taken. */
+export function checkModel(op: string, own: unknown, saved: unknown): void {
   const mine = Object.entries((own ?? {}) as object).filter(
     (pair): pair is [string, Tensor] => pair[1] instanceof Tensor,
   )

@@ -28,6 +28,7 @@ export {
   type RemovableHook,
 } from "./graph.js"
 export { decode, encode, type Nested, upload } from "./host.js"
+export { checkpointToHost, type HostCheckpoint, type Movable } from "./hostcopy.js"
 export { Device, Tensor, use } from "./methods.js"
 export type { StructuredInfo } from "./op.js"
 export { loadNpy, loadNpz, type LoadNpzOptions } from "./numpy/index.js"

@@ -2,26 +2,40 @@
 import { DisposedError, type Storage } from "@rondo/backend"
 import type { Device } from "./device.js"
 
+/** What is known of one device's memory. */
+interface Ledger {
+  readonly device: Device
+  /** Bytes that were allocated and not given back. */
+  outstanding: number
+  /** The same at the last pulse. */
+  pulsedAt: number
+  /** For each of `tiers`, the group that the next storage joins. */
+  readonly open: (Group | null)[]
+}
+
 /** Dies with the last handle that refers to it: what the collector watches. */
 class Watched {}
 
 /** Storages that are freed together when the collector finds that nothing refers to any of them. */
 interface Group {
-  readonly device: Device
+  readonly ledger: Ledger
   /** Null where a storage was given back before. */
   readonly storages: (Storage | null)[]
   bytes: number
-  /** Weak: the group must not keep alive what tells of its end. */
-  readonly watched: WeakRef<Watched>
+  /** Weak: the group must not keep alive what tells of its end. Null for a group that nothing joins. */
+  readonly watched: WeakRef<Watched> | null
 }
 
-// Watching costs the collector several hundred nanoseconds an object, more than a small operation takes. So small storages
-// are watched in groups, of few bytes: one that lives on holds the others.
-const groupBytes = 16 * 1024
-let mostStorages = 32
+// Watching costs the collector several hundred nanoseconds an object, more than a small operation takes. So smaller storages
+// are watched in groups with others of their kind, of few bytes: one that lives on holds the others.
+const tiers = [
+  { below: 2048, bytes: 16 * 1024, storages: 32 },
+  { below: 64 * 1024, bytes: 256 * 1024, storages: 8 },
+] as const
+let grouping = true
 
 /**
- * Whether small storages are watched in groups, which makes them cheap but keeps them until the last of a group is dropped: the default.
+ * Whether smaller storages are watched in groups, which makes them cheap but keeps them until the last of a group is dropped: the default.
  * Off, each is watched by itself, for those who want to see what is still reachable. Returns the setting before.
  *
  * @example
@@ -32,8 +46,8 @@ let mostStorages = 32
  * ```
  */
 export function groupStorages(on: boolean): boolean {
-  const before = mostStorages > 1
-  mostStorages = on ? 32 : 1
+  const before = grouping
+  grouping = on
   return before
 }
 
@@ -64,45 +78,54 @@ export class Handle {
   release(): void {
     if (--this.owners > 0 || this.disposed) return
     this.disposed = true
-    if (this.group) this.group.storages[this.slot] = null
-    giveBack(this.device, this.storage)
+    if (!this.group) return this.device.backend.free(this.storage)
+    this.group.storages[this.slot] = null
+    giveBack(this.group.ledger, this.storage)
   }
 }
 
-function giveBack(device: Device, storage: Storage): void {
-  device.backend.free(storage)
-  outstanding.set(device, (outstanding.get(device) ?? 0) - storage.bytes)
+function giveBack(ledger: Ledger, storage: Storage): void {
+  ledger.device.backend.free(storage)
+  ledger.outstanding -= storage.bytes
 }
 
-const registry = new FinalizationRegistry<Group>(({ device, storages }) => {
+const registry = new FinalizationRegistry<Group>(({ ledger, storages }) => {
   yieldWanted = false
-  for (const storage of storages) if (storage) giveBack(device, storage)
+  for (const storage of storages) if (storage) giveBack(ledger, storage)
 })
 
-/** The group that a device's next small storages join. */
-const open = new WeakMap<Device, Group>()
+const ledgers = new WeakMap<Device, Ledger>()
+
+function ledgerOf(device: Device): Ledger {
+  let ledger = ledgers.get(device)
+  if (!ledger) ledgers.set(device, (ledger = { device, outstanding: 0, pulsedAt: 0, open: tiers.map(() => null) }))
+  return ledger
+}
 
 /** Allocates device memory that is given back when nothing refers to its handle any more. */
 export function allocate(device: Device, bytes: number): Handle {
   const storage = device.backend.alloc(bytes)
   // Memory that the collector sees needs no finaliser, which would hold it until the next macrotask.
   if (device.backend.capabilities.hostMemory) return new Handle(device, storage, null, null)
-  const group = open.get(device)
-  const watched = group?.watched.deref()
-  press(device, bytes)
-  if (!group || !watched || group.bytes + bytes > groupBytes || group.storages.length >= mostStorages) {
-    return firstOfGroup(device, storage)
-  }
+  const ledger = ledgerOf(device)
+  press(ledger, bytes)
+  const tier = !grouping || bytes >= tiers[1].below ? -1 : bytes < tiers[0].below ? 0 : 1
+  const group = tier < 0 ? null : ledger.open[tier]
+  const watched = group?.watched?.deref()
+  if (!group || !watched) return firstOfGroup(ledger, storage, tier)
+  const { bytes: most, storages } = tiers[tier]
+  if (group.bytes + bytes > most || group.storages.length >= storages) return firstOfGroup(ledger, storage, tier)
   group.bytes += bytes
   return new Handle(device, storage, group, watched)
 }
 
-function firstOfGroup(device: Device, storage: Storage): Handle {
+function firstOfGroup(ledger: Ledger, storage: Storage, tier: number): Handle {
   const watched = new Watched()
-  const group: Group = { device, storages: [], bytes: storage.bytes, watched: new WeakRef(watched) }
+  const weak = tier < 0 ? null : new WeakRef(watched)
+  const group: Group = { ledger, storages: [], bytes: storage.bytes, watched: weak }
   registry.register(watched, group)
-  if (storage.bytes < groupBytes && mostStorages > 1) open.set(device, group)
-  return new Handle(device, storage, group, watched)
+  if (tier >= 0) ledger.open[tier] = group
+  return new Handle(ledger.device, storage, group, watched)
 }
 
 // V8 collects when *its* heap grows, and cannot see WebAssembly or GPU memory. Each time that much more is outstanding, one
@@ -111,18 +134,14 @@ function firstOfGroup(device: Device, storage: Storage): Handle {
 // V8 several tasks, and finalisers run between tasks: reads yield until the first one has run.
 const pulseEvery = 512 * 2 ** 20
 const pulseBytes = 256 * 2 ** 20
-const outstanding = new WeakMap<Device, number>()
-const pulsedAt = new WeakMap<Device, number>()
 let yieldWanted = false
 
-function press(device: Device, bytes: number): void {
-  const now = (outstanding.get(device) ?? 0) + bytes
-  outstanding.set(device, now)
+function press(ledger: Ledger, bytes: number): void {
+  ledger.outstanding += bytes
   // After a collection fewer bytes are outstanding than at the last pulse: count from there again.
-  const last = Math.min(pulsedAt.get(device) ?? 0, now)
-  pulsedAt.set(device, last)
-  if (now - last < pulseEvery) return
-  pulsedAt.set(device, now)
+  if (ledger.outstanding < ledger.pulsedAt) ledger.pulsedAt = ledger.outstanding
+  if (ledger.outstanding - ledger.pulsedAt < pulseEvery) return
+  ledger.pulsedAt = ledger.outstanding
   yieldWanted = true
   // Allocating is enough: nothing refers to it.
   new ArrayBuffer(pulseBytes)

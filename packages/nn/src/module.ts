@@ -1,6 +1,6 @@
 // The base of every layer and model: which parameters, buffers and children it has, and its state as a whole.
 import { checkDType, type DType, DTypeError, isFloat, ValueError } from "@rondo/backend"
-import { checkOptions, Device, keep, noGrad, type OptionChecks, RowGradient, Tensor } from "@rondo/core"
+import { checkOptions, Device, empty, keep, noGrad, type OptionChecks, RowGradient, Tensor } from "@rondo/core"
 import { Parameter } from "./parameter.js"
 import { type LoadResult, loadState, type StateDict } from "./state.js"
 
@@ -258,6 +258,29 @@ export abstract class Module {
       moved.set(x, await view.to(device))
       view.dispose()
     }
+    return this.#settle(moved)
+  }
+  /**
+   * Takes memory on a device for parameters and buffers without reading what they hold: PyTorch's `to_empty`. Their values are
+   * undefined until they are loaded, and gradients are dropped; parameters stay the same objects. This is how a model
+   * leaves a device that is lost: see `checkpointToHost`.
+   *
+   * Throws a DTypeError or an OutOfMemoryError if the device cannot hold them; then nothing has changed.
+   *
+   * @example
+   * ```ts
+   * const state = await saveSafetensors(new Linear(2, 1).stateDict())
+   * const dev = new Device(new CpuJs())
+   * const layer = new Linear(2, 1).toEmpty(dev)
+   * layer.loadStateDict(await loadSafetensors(state, { device: dev }))
+   * console.log(layer.weight.device === dev) // true
+   * ```
+   */
+  toEmpty(device: Device): this {
+    if (!(device instanceof Device)) throw new ValueError("toEmpty: needs a Device; open one with await device(…)")
+    const own = [...this.parameters(), ...this.buffers()]
+    const moved = new Map(own.map((x) => [x, empty(x.shape, { dtype: x.dtype, device })]))
+    for (const parameter of this.parameters()) parameter.grad = parameter.rowGradient = null
     return this.#settle(moved)
   }
   /** Parameters, their gradients and buffers. */

@@ -1,6 +1,7 @@
 // What one recurrent layer does at one time step, as pure functions. Sequences, layers and directions are driver.ts's work.
 import { type RecurrentCell, recurrentCells } from "@rondo/backend"
 import { linear, recurrentStep, recurrentSteps, type Tensor } from "@rondo/core"
+import { listening } from "./probe.js"
 
 /** The weights that a step applies to the state. */
 export interface HiddenWeights {
@@ -29,9 +30,10 @@ const recurrence = (cell: RecurrentCell): Recurrence => ({
   gates: recurrentCells[cell].gates,
   states: cell === "lstm" ? 2 : 1,
   step: (projected, state, { weight, bias, projection }) => {
-    if (!projection) return recurrentStep(cell, projected, weight, bias, state)
+    // Who watches gradients wants those of a state along all its paths, also those inside the step.
+    if (!projection && !listening()) return recurrentStep(cell, projected, weight, bias, state)
     const [h, ...others] = recurrentSteps[cell](projected, linear(state[0], weight, bias), state)
-    return [linear(h, projection), ...others]
+    return [projection ? linear(h, projection) : h, ...others]
   },
 })
 
