@@ -117,7 +117,8 @@ console.log("minutes\tsteps\tdevice MB\tbuffers\tresident MB\tloss")
 const samples = await run(dev, options.minutes, options.every)
 const grown = { device: growth(samples, (s) => s.device_mb), resident: growth(samples, (s) => s.resident_mb) }
 console.log(`last third against the second: device ${grown.device.toFixed(3)}, resident ${grown.resident.toFixed(3)}`)
-const rounded = (_: string, value: unknown): unknown => (typeof value === "number" ? Number(value.toPrecision(6)) : value)
+const rounded = (_: string, value: unknown): unknown =>
+  typeof value === "number" ? Number(value.toPrecision(6)) : value
 const about = { date: new Date().toISOString().slice(0, 10), node: process.version, device: dev.name, minutes: options.minutes } // prettier-ignore
 if (options.out) writeFileSync(resolve(options.out), JSON.stringify({ about, grown, samples }, rounded, 1) + "\n")
 if (grown.device > 1.25 || grown.resident > 1.1) process.exitCode = 1

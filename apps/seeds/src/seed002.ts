@@ -52,7 +52,9 @@ async function oneNeuron(session: Session, rows: Tensor): Promise<Outcome> {
     session.print(indented(texts[i]))
   }
   const wanted = expected["002"].neuron
-  const same = [wanted.rows, wanted.first, wanted.second].filter((figure, i) => sameFigure(texts[i], figure, session.exact)).length
+  const same = [wanted.rows, wanted.first, wanted.second].filter((figure, i) =>
+    sameFigure(texts[i], figure, session.exact),
+  ).length
   if (!session.hasReference) return { result: "shown above", expected: noReference, ok: null }
   return { result: `${same} of 3 tensors as printed`, expected: "PyTorch's 3 tensors", ok: same === 3 }
 }

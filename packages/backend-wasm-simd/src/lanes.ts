@@ -72,7 +72,14 @@ export function storeOne(f: FunctionBuilder, dtype: DType, at: Value, lanes: Lan
 }
 
 /** Writes the first `count` (1 to 3) of four elements, `stride` bytes apart; nothing else is touched. */
-export function storeSome(f: FunctionBuilder, dtype: DType, at: Value, lanes: Lanes, count: Value, stride: Operand): void {
+export function storeSome(
+  f: FunctionBuilder,
+  dtype: DType,
+  at: Value,
+  lanes: Lanes,
+  count: Value,
+  stride: Operand,
+): void {
   const kept = isByte(dtype) ? [f.keep(narrow(f, dtype, lanes))] : lanes.map((x) => f.keep(x))
   const width = isByte(dtype) ? 8 : dtype === "float64" ? 64 : 32
   const perVector = dtype === "float64" ? 2 : 4

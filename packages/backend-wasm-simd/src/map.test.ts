@@ -44,7 +44,14 @@ interface Layout {
 }
 
 /** Runs a map on one backend and returns all bytes of its outputs' storages as elements. */
-function outcome(backend: Backend, exprs: readonly Expr[], dtypes: readonly DType[], layouts: readonly Layout[], out: Layout, scalars: readonly number[]) {
+function outcome(
+  backend: Backend,
+  exprs: readonly Expr[],
+  dtypes: readonly DType[],
+  layouts: readonly Layout[],
+  out: Layout,
+  scalars: readonly number[],
+) {
   const make = (dtype: DType, layout: Layout, seed: number): View => {
     const count = 400
     const data = values(dtype, count, seed)
@@ -63,7 +70,13 @@ function outcome(backend: Backend, exprs: readonly Expr[], dtypes: readonly DTyp
   return result
 }
 
-function compare(exprs: readonly Expr[], dtypes: readonly DType[], layouts: readonly Layout[], out: Layout, scalars: readonly number[] = []) {
+function compare(
+  exprs: readonly Expr[],
+  dtypes: readonly DType[],
+  layouts: readonly Layout[],
+  out: Layout,
+  scalars: readonly number[] = [],
+) {
   const [expected, ...others] = backends.map((b) => outcome(b, exprs, dtypes, layouts, out, scalars))
   for (const got of others) {
     got.forEach((list, o) =>
@@ -125,7 +138,8 @@ describe("every pattern of strides", () => {
     for (const [a, first] of Object.entries(layouts)) {
       for (const [b, second] of Object.entries(layouts)) {
         for (const out of ["contiguous", "transposed", "reversed", "spread"]) {
-          it(`${dtype}: ${a} with ${b} into ${out}`, () => compare([expr], [dtype, dtype], [first, second], layouts[out]))
+          it(`${dtype}: ${a} with ${b} into ${out}`, () =>
+            compare([expr], [dtype, dtype], [first, second], layouts[out]))
         }
       }
     }

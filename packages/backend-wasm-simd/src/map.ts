@@ -209,9 +209,7 @@ class MapPlan {
         inputs: this.inputs.map((dtype, i) => ({ dtype, walk: walks[count + i] as Walk })),
         scalars: this.scalars,
       }
-      made = this.engine.compile(`map ${key} ${this.program.key}`, (module) =>
-        emitMap(module, this.engine, shape),
-      ).map
+      made = this.engine.compile(`map ${key} ${this.program.key}`, (module) => emitMap(module, this.engine, shape)).map
       this.forms.set(key, made)
     }
     return made
@@ -246,7 +244,8 @@ export function runMap(
   if (size === 0) return
   const plan = planOf(engine, kernel)
   const read = plan.inputs.length
-  for (const view of outputs) if (!isContiguous(view.shape, view.strides)) return runNest(engine, plan, inputs, outputs, scalars)
+  for (const view of outputs)
+    if (!isContiguous(view.shape, view.strides)) return runNest(engine, plan, inputs, outputs, scalars)
   for (let i = 0; i < read; i++) {
     if (!isContiguous(inputs[i].shape, inputs[i].strides)) return runNest(engine, plan, inputs, outputs, scalars)
   }
@@ -261,7 +260,13 @@ export function runMap(
 }
 
 /** Cuts a flat map into runs of whole cache lines. */
-function runPieces(engine: Engine, fn: Compiled, args: readonly number[], views: readonly View[], pieces: number): void {
+function runPieces(
+  engine: Engine,
+  fn: Compiled,
+  args: readonly number[],
+  views: readonly View[],
+  pieces: number,
+): void {
   const size = args[0]
   const step = Math.ceil(size / pieces / 64) * 64
   const calls = []
@@ -308,6 +313,7 @@ function runNest(
   const step = Math.ceil(sizes[0] / pieces)
   if (pieces === 1 || rank === 1) return void fn.call(...args(0, sizes[0]))
   const calls = []
-  for (let first = 0; first < sizes[0]; first += step) calls.push({ fn, args: args(first, Math.min(step, sizes[0] - first)) })
+  for (let first = 0; first < sizes[0]; first += step)
+    calls.push({ fn, args: args(first, Math.min(step, sizes[0] - first)) })
   engine.run(calls)
 }

@@ -72,7 +72,11 @@ function outcome(backend: Backend, cell: RecurrentCell, dtype: DType, sizes: Siz
     [input([steps, batch, gates * units], 1), weight, ...b, h, ...c],
     [out, ...cells, ...kept],
   )
-  const one = (): View => ({ ...make(backend, dtype, [1], grad === "one" ? 9 : null), shape: out.shape, strides: [0, 0, 0] })
+  const one = (): View => ({
+    ...make(backend, dtype, [1], grad === "one" ? 9 : null),
+    shape: out.shape,
+    strides: [0, 0, 0],
+  })
   const projected = output(steps, batch, gates * units)
   const hidden = cell === "gru" ? [output(steps, batch, gates * units)] : []
   const dh = output(batch, units)

@@ -210,7 +210,12 @@ export function runRecurrentBackward(
     scratch.release()
   }
 
-  function sweep(engine: Engine, { cell }: RecurrentBackwardKernel, v: ReturnType<typeof named>, scratch: Scratch): void {
+  function sweep(
+    engine: Engine,
+    { cell }: RecurrentBackwardKernel,
+    v: ReturnType<typeof named>,
+    scratch: Scratch,
+  ): void {
     const dtype = v.weight.dtype as ProductDType
     const [steps, batch, units] = v.gradOutput.shape
     const wide = gates * units

@@ -4,6 +4,7 @@ import {
   type BackendProvider,
   type Capabilities,
   DeviceError,
+  type DeviceLost,
   type Kernel,
   type MemoryStats,
   type Storage,
@@ -11,15 +12,24 @@ import {
   type View,
 } from "@rondo/backend"
 import { findAdapter, openGpu, type OpenedGpu, type OpenOptions } from "./device.js"
+import { runGather } from "./gather.js"
 import { Gpu } from "./gpu.js"
 import { runMap } from "./map.js"
-import { type Block, blockOf, GpuStorage, outOfMemory } from "./memory.js"
+import { runMatmul } from "./matmul.js"
+import { blockOf, GpuStorage, outOfMemory } from "./memory.js"
+import { runScatter } from "./scatter.js"
+import { runRecurrent, runRecurrentBackward } from "./recurrent.js"
+import { runReduce } from "./reduce.js"
+import { runScan } from "./scan.js"
+import { runSort } from "./sort.js"
 import { gpuDTypes } from "./types.js"
 
 /** How `WebGpu` is set up. */
 export interface WebGpuOptions extends OpenOptions {
   /** Most bytes that may be allocated at once; unlimited if left out. */
   readonly memoryLimit?: number
+  /** Called once if the device is lost, as `backend.lost` resolves; not by `close()`. */
+  readonly onLost?: (lost: DeviceLost) => void
 }
 
 /**
@@ -39,13 +49,17 @@ export interface WebGpuOptions extends OpenOptions {
 export class WebGpu implements Backend {
   readonly name = "webgpu"
   readonly capabilities: Capabilities
+  /**
+   * Resolves when the device is lost: a driver's reset, a crash, `device.destroy()`. Reads that wait then reject with a
+   * DeviceError, and later calls throw one. It never resolves for a backend that was closed.
+   */
+  readonly lost: Promise<DeviceLost>
   /** @internal */
   readonly gpu: Gpu
   private readonly memoryLimit: number
   private bytes = 0
   private buffers = 0
   private peakBytes = 0
-  private closed = false
 
   /** Finds a GPU and opens it. Throws a DeviceError that says why there is none. */
   static async open(options: WebGpuOptions = {}): Promise<WebGpu> {
@@ -54,14 +68,15 @@ export class WebGpu implements Backend {
 
   /** A device that was opened elsewhere. */
   constructor(opened: OpenedGpu, options: WebGpuOptions = {}) {
-    this.gpu = new Gpu(opened)
-    const { limits } = opened.device
     this.memoryLimit = options.memoryLimit ?? Infinity
+    this.gpu = new Gpu(opened, this.memoryLimit)
+    this.lost = this.gpu.health.lost
+    if (options.onLost) void this.lost.then(options.onLost)
     this.capabilities = {
       dtypes: gpuDTypes,
       syncRead: false,
       hostMemory: false,
-      maxBufferBytes: Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize),
+      maxBufferBytes: this.gpu.maxBufferBytes,
       threads: 1,
     }
   }
@@ -101,48 +116,15 @@ export class WebGpu implements Backend {
     this.checkOpen()
     const block = blockOf(storage, this.gpu)
     checkRange("write", storage, byteOffset, data.byteLength)
-    if (data.byteLength === 0) return
-    const { queue, device } = this.gpu
-    // A write overtakes commands that were not submitted yet.
-    if (block.lastBatch === queue.batch) queue.flush()
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)
-    const end = byteOffset + data.byteLength
-    if (byteOffset % 4 !== 0 || (end % 4 !== 0 && end !== storage.bytes)) {
-      throw new ValueError(`webgpu: write of bytes ${byteOffset} to ${end} does not start and end at words`)
-    }
-    if (data.byteLength % 4 === 0) return device.queue.writeBuffer(block.buffer, byteOffset, bytes)
-    const padded = new Uint8Array(Math.ceil(data.byteLength / 4) * 4)
-    padded.set(bytes)
-    device.queue.writeBuffer(block.buffer, byteOffset, padded)
+    this.gpu.transfers.write(block, byteOffset, bytes, storage.bytes)
   }
 
   async read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
     this.checkOpen()
     const block = blockOf(storage, this.gpu)
     checkRange("read", storage, byteOffset, byteLength)
-    if (byteLength === 0) {
-      await this.gpu.queue.settle()
-      return new ArrayBuffer(0)
-    }
-    const start = byteOffset - (byteOffset % 4)
-    const size = Math.ceil((byteOffset + byteLength - start) / 4) * 4
-    const staging = this.stage(block, start, size)
-    try {
-      await this.gpu.queue.settle()
-      await staging.mapAsync(GPUMapMode.READ)
-      const from = byteOffset - start
-      return staging.getMappedRange().slice(from, from + byteLength)
-    } finally {
-      staging.destroy()
-    }
-  }
-
-  private stage(block: Block, start: number, size: number): GPUBuffer {
-    const { device, queue } = this.gpu
-    const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST })
-    queue.copies().copyBufferToBuffer(block.buffer, start, staging, 0, size)
-    queue.flush()
-    return staging
+    return this.gpu.transfers.read(block, byteOffset, byteLength)
   }
 
   run(kernel: Kernel, inputs: readonly View[], outputs: readonly View[], scalars: readonly number[] = []): void {
@@ -152,28 +134,46 @@ export class WebGpu implements Backend {
     switch (kernel.kind) {
       case "map":
         return runMap(this.gpu, kernel, inputs, outputs, scalars)
+      case "matmul":
+        return runMatmul(this.gpu, kernel, inputs, outputs[0], scalars)
+      case "recurrent":
+        return runRecurrent(this.gpu, kernel, inputs, outputs)
+      case "recurrentBackward":
+        return runRecurrentBackward(this.gpu, kernel, inputs, outputs)
+      case "reduce":
+        return runReduce(this.gpu, kernel, inputs, outputs[0], scalars)
+      case "scan":
+        return runScan(this.gpu, kernel, inputs[0], outputs)
+      case "sort":
+        return runSort(this.gpu, kernel, inputs[0], outputs)
+      case "gather":
+        return runGather(this.gpu, kernel, inputs, outputs[0])
+      case "scatter":
+        return runScatter(this.gpu, kernel, inputs, outputs[0])
       default:
-        throw new DeviceError(`webgpu: ${kernel.kind} is not built yet`)
+        return kernel satisfies never
     }
   }
 
   async sync(): Promise<void> {
-    await this.gpu.queue.settle()
-    await this.gpu.device.queue.onSubmittedWorkDone()
+    this.checkOpen()
+    const { transfers, health, device } = this.gpu
+    await transfers.read(transfers.flags.block, 0, 0)
+    await health.guard(device.queue.onSubmittedWorkDone())
   }
 
   memory(): MemoryStats {
     return { bytes: this.bytes, buffers: this.buffers, peakBytes: this.peakBytes }
   }
 
+  /** Closing again does nothing. Reads that still wait reject. */
   async close(): Promise<void> {
-    if (this.closed) return
-    this.closed = true
+    this.gpu.health.close()
     this.gpu.device.destroy()
   }
 
   private checkOpen(): void {
-    if (this.closed) throw new DeviceError("webgpu: the device is closed; open it again")
+    this.gpu.health.check()
   }
 }
 

@@ -49,10 +49,15 @@ function declareSlot(kind: SlotKind, slot: number): string {
   if (kind === "a") {
     lines.push(`fn load${slot}(i: u32) -> u32 { return atomicLoad(&${name}[i]); }`)
     lines.push(`fn store${slot}(i: u32, bits: u32) { atomicStore(&${name}[i], bits); }`)
-    for (const [width, shift] of [[8, 2], [16, 1]]) // prettier-ignore
+    // Only bits of the element itself change, so neighbours may be written at the same time.
+    for (const [width, shift] of [
+      [8, 2],
+      [16, 1],
+    ])
+      // prettier-ignore
       lines.push(
-        `fn put${width}_${slot}(i: u32, bits: u32) { let at = (i & ${2 ** shift - 1}u) * ${width}u; ` +
-          `atomicAnd(&${name}[i >> ${shift}u], ~(${2 ** width - 1}u << at)); atomicOr(&${name}[i >> ${shift}u], bits << at); }`,
+        `fn put${width}_${slot}(i: u32, bits: u32) { let at = (i & ${2 ** shift - 1}u) * ${width}u; let w = i >> ${shift}u; ` +
+          `atomicXor(&${name}[w], (atomicLoad(&${name}[w]) ^ (bits << at)) & (${2 ** width - 1}u << at)); }`,
       )
   } else {
     lines.push(`fn load${slot}(i: u32) -> u32 { return ${name}[i]; }`)

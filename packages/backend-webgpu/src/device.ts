@@ -16,6 +16,8 @@ export interface OpenedGpu {
   readonly device: GPUDevice
 }
 
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
 /** Dawn's entry point: it must outlive everything that was made from it, and one is enough. */
 let dawn: GPU | null = null
 
@@ -35,7 +37,7 @@ export async function findGpu(given?: GPU): Promise<GPU | string> {
     Object.assign(globalThis, globals)
     return (dawn ??= create([]))
   } catch (error) {
-    return `the npm package "webgpu" is not installed or does not load: ${error instanceof Error ? error.message : String(error)}`
+    return `the npm package "webgpu" is not installed or does not load: ${textOf(error)}`
   }
 }
 
@@ -43,12 +45,26 @@ export async function findGpu(given?: GPU): Promise<GPU | string> {
 export async function findAdapter(options: OpenOptions): Promise<GPUAdapter | string> {
   const gpu = await findGpu(options.gpu)
   if (typeof gpu === "string") return gpu
-  const adapter = await gpu.requestAdapter(
-    options.powerPreference ? { powerPreference: options.powerPreference } : { powerPreference: "high-performance" },
-  )
+  const { powerPreference = "high-performance" } = options
+  let adapter: GPUAdapter | null
+  try {
+    adapter = await gpu.requestAdapter({ powerPreference })
+  } catch (error) {
+    return `WebGPU is there but its search for an adapter failed: ${textOf(error)}`
+  }
   if (!adapter) return "WebGPU is there but found no adapter (no GPU, or no driver for it)"
-  if (options.hardwareOnly && adapter.info.isFallbackAdapter) return "the only adapter renders on the CPU"
+  if (options.hardwareOnly && rendersOnCpu(adapter.info)) {
+    const { vendor, architecture, description } = adapter.info
+    const name = description || [vendor, architecture].filter(Boolean).join(" ") || "a fallback adapter"
+    return `the only adapter (${name}) renders on the CPU, where wasm-simd is faster; ask for "webgpu" by name to use it`
+  }
   return adapter
+}
+
+/** True for adapters that are programs: SwiftShader, lavapipe, Microsoft's WARP. */
+export function rendersOnCpu({ isFallbackAdapter, vendor, architecture, description }: GPUAdapterInfo): boolean {
+  if (isFallbackAdapter || (vendor === "google" && architecture === "swiftshader")) return true
+  return /swiftshader|llvmpipe|lavapipe|basic render/i.test(description)
 }
 
 const wantedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups" as GPUFeatureName, "timestamp-query"]
@@ -69,6 +85,10 @@ export async function openGpu(options: OpenOptions): Promise<OpenedGpu> {
   if (typeof adapter === "string") throw new DeviceError(`webgpu: cannot be opened: ${adapter}`)
   const requiredFeatures = wantedFeatures.filter((name) => adapter.features.has(name))
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]))
-  const device = await adapter.requestDevice({ label: "rondo", requiredFeatures, requiredLimits })
-  return { adapter, device }
+  try {
+    const device = await adapter.requestDevice({ label: "rondo", requiredFeatures, requiredLimits })
+    return { adapter, device }
+  } catch (error) {
+    throw new DeviceError(`webgpu: cannot be opened: the adapter gives no device: ${textOf(error)}`)
+  }
 }

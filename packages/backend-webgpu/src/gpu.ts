@@ -1,7 +1,10 @@
 // One opened GPU: the device, its queue, its memory, and what kernels share. Knows no kernel.
-import { BufferPool } from "./memory.js"
 import type { OpenedGpu } from "./device.js"
+import type { IndexFlags } from "./flags.js"
+import { Health } from "./health.js"
+import { BufferPool } from "./memory.js"
 import { Queue } from "./queue.js"
+import { Transfers } from "./transfer.js"
 
 const mostIdleBytes = 512 * 2 ** 20
 
@@ -9,14 +12,32 @@ const mostIdleBytes = 512 * 2 ** 20
 export class Gpu {
   readonly adapter: GPUAdapter
   readonly device: GPUDevice
+  readonly health: Health
   readonly queue: Queue
   readonly pool: BufferPool
+  readonly transfers: Transfers
+  /** Most bytes of one buffer. */
+  readonly maxBufferBytes: number
 
-  constructor({ adapter, device }: OpenedGpu) {
+  /** `memoryLimit` bounds freed buffers too: they are given back rather than reserving more. */
+  constructor({ adapter, device }: OpenedGpu, memoryLimit = Infinity) {
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits
     this.adapter = adapter
     this.device = device
-    this.queue = new Queue(device)
-    this.pool = new BufferPool(device, mostIdleBytes)
-    this.pool.onDestroy = () => this.queue.forgetGroups()
+    this.maxBufferBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize)
+    this.health = new Health(device)
+    this.queue = new Queue(device, this.health)
+    this.pool = new BufferPool(device, this.health, {
+      buffer: this.maxBufferBytes,
+      idle: mostIdleBytes,
+      total: memoryLimit,
+    })
+    this.pool.onDestroy = () => this.queue.letGo()
+    this.transfers = new Transfers(this.queue, this.health, this.pool)
+  }
+
+  /** Where kernels note indices that lie outside. */
+  get flags(): IndexFlags {
+    return this.transfers.flags
   }
 }

@@ -1,5 +1,6 @@
 // Device memory: buffers behind handles, and a pool of freed ones. Computes nothing.
 import { DeviceError, DisposedError, OutOfMemoryError, type Storage } from "@rondo/backend"
+import type { Health } from "./health.js"
 
 /** One GPU buffer and what the queue must know of it. */
 export interface Block {
@@ -32,62 +33,102 @@ export function blockOf(storage: Storage, home: object): Block {
   return storage.block
 }
 
+const roundUp = (bytes: number, step: number): number => Math.ceil(bytes / step) * step
+
 /** Sizes are rounded up so that freed buffers fit again: to words, then to four sizes between powers of two. */
-function sizeClass(bytes: number): number {
-  if (bytes <= 256) return Math.max(16, Math.ceil(bytes / 16) * 16)
-  const step = 2 ** (Math.floor(Math.log2(bytes)) - 2)
-  return Math.ceil(bytes / step) * step
+export function sizeClass(bytes: number, most: number): number {
+  if (bytes <= 256) return Math.max(16, roundUp(bytes, 16))
+  const size = roundUp(bytes, 2 ** (Math.floor(Math.log2(bytes)) - 2))
+  // The last sizes below the limit have no class above them.
+  return size <= most ? size : roundUp(bytes, 4)
 }
 
-/** Allocates storage buffers, and keeps freed ones for the next of their size. */
+/** What a pool is limited by, in bytes. */
+export interface PoolLimits {
+  /** One buffer. */
+  readonly buffer: number
+  /** Freed buffers that are kept. */
+  readonly idle: number
+  /** All buffers: freed ones are given back rather than going beyond. */
+  readonly total: number
+}
+
+/**
+ * Allocates storage buffers, and keeps freed ones for the next of their size. WebGPU tells only later that it had no memory: then
+ * freed buffers are given back, the size that did not fit is remembered so that the next allocation gives them back in time,
+ * and the next read rejects with an OutOfMemoryError.
+ */
 export class BufferPool {
   private readonly device: GPUDevice
+  private readonly health: Health
+  private readonly limits: PoolLimits
+  /** By size; the size that was freed last stands last. */
   private readonly idle = new Map<number, Block[]>()
   private nextId = 0
   /** Bytes of all buffers, in use or idle. */
   reserved = 0
-  private readonly mostIdle: number
   private idleBytes = 0
-  /** Called with buffers that are destroyed. */
-  onDestroy: (block: Block) => void = () => {}
+  private ceiling: number
+  /** Called before buffers are destroyed: commands that were not submitted yet may use them. */
+  onDestroy: () => void = () => {}
 
-  constructor(device: GPUDevice, mostIdle: number) {
+  constructor(device: GPUDevice, health: Health, limits: PoolLimits) {
     this.device = device
-    this.mostIdle = mostIdle
+    this.health = health
+    this.limits = limits
+    this.ceiling = limits.total
   }
 
   take(bytes: number): Block {
-    const size = sizeClass(bytes)
+    const size = sizeClass(bytes, this.limits.buffer)
     const known = this.idle.get(size)?.pop()
     if (known) {
       this.idleBytes -= size
       return known
     }
+    if (this.reserved + size > this.ceiling) this.shrink(0)
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST
-    const buffer = this.device.createBuffer({ size, usage })
+    const buffer = this.health.scope(
+      "out-of-memory",
+      () => this.device.createBuffer({ size, usage }),
+      (message) => this.refused(bytes, message),
+    )
     this.reserved += size
     return { buffer, bytes: size, id: this.nextId++, lastBatch: -1 }
   }
 
+  private refused(bytes: number, message: string): Error {
+    this.ceiling = Math.min(this.ceiling, this.reserved - bytes)
+    const before = this.reserved
+    this.shrink(0)
+    return new OutOfMemoryError(
+      `webgpu: out of memory: got a request for ${bytes} bytes with ${before - bytes} reserved, but the GPU has no more ` +
+        `(${message}); results since are void: dispose tensors or use scope(), and go on from a checkpoint`,
+    )
+  }
+
   give(block: Block): void {
-    if (this.idleBytes + block.bytes > this.mostIdle) this.clear()
-    const list = this.idle.get(block.bytes)
-    if (list) list.push(block)
-    else this.idle.set(block.bytes, [block])
+    const list = this.idle.get(block.bytes) ?? []
+    list.push(block)
+    this.idle.delete(block.bytes)
+    this.idle.set(block.bytes, list)
     this.idleBytes += block.bytes
+    if (this.idleBytes > this.limits.idle) this.shrink(this.limits.idle / 2)
   }
 
-  /** Destroys idle buffers. */
-  clear(): void {
-    for (const list of this.idle.values()) for (const block of list) this.destroy(block)
-    this.idle.clear()
-    this.idleBytes = 0
-  }
-
-  private destroy(block: Block): void {
-    this.reserved -= block.bytes
-    this.onDestroy(block)
-    block.buffer.destroy()
+  /** Destroys idle buffers until `most` bytes of them are left, sizes that nobody freed for longest first. */
+  shrink(most: number): void {
+    if (this.idleBytes <= most) return
+    this.onDestroy()
+    for (const [size, list] of this.idle) {
+      while (list.length > 0 && this.idleBytes > most) {
+        ;(list.pop() as Block).buffer.destroy()
+        this.idleBytes -= size
+        this.reserved -= size
+      }
+      if (list.length > 0) return
+      this.idle.delete(size)
+    }
   }
 }
 

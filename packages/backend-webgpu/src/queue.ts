@@ -1,14 +1,23 @@
 // The queue: dispatches are collected into batches of commands and submitted at the right moments. Pipelines, bind groups and
 // parameters are cached or pooled. Knows no kernel.
-import { DeviceError, RondoError } from "@rondo/backend"
+//
+// When a batch is submitted. An idle GPU gets its first commands early, then batches grow with the number of submissions that
+// it has not finished: few large ones cost less than many small ones, and a queue that is far ahead gains nothing by more.
+// Synchronous code cannot wait for the GPU, so the depth is bounded by what it has to read: a loop that awaits its loss is
+// never more than a step ahead.
+import { DeviceError } from "@rondo/backend"
 import { declareSlots, type SlotKind } from "./bindings.js"
+import type { Health } from "./health.js"
 import type { Block } from "./memory.js"
 
 /** A compiled shader. */
 export interface Program {
+  readonly name: string
   readonly pipeline: GPUComputePipeline
   readonly layout: GPUBindGroupLayout
   readonly key: number
+  /** Why the device refused it: known some time after it was made. */
+  failure: DeviceError | null
 }
 
 /** What a shader is made of. */
@@ -22,8 +31,13 @@ export interface ShaderSource {
 
 /** Bytes of parameters that one dispatch may have. */
 export const paramBytes = 1024
-const mostDispatches = 128
-const uniformBytes = mostDispatches * paramBytes
+/** Parameters lie at multiples of this, the most that WebGPU lets a device ask for. */
+const paramStep = 256
+/** Bytes of parameters in one batch. */
+const uniformBytes = 256 * 1024
+
+/** Dispatches of a batch by the number of unfinished submissions; the last entry holds for more. */
+const batchSizes: readonly number[] = [32, 64, 128, 256]
 
 /** Element `index` of the parameters, as a u32 expression. */
 export const param = (index: number): string => `params[${index >> 2}].${"xyzw"[index & 3]}`
@@ -42,21 +56,27 @@ export class Queue {
   /** Dispatches since the device was opened. */
   dispatches = 0
   submissions = 0
+  /** Submissions that the device has not finished, as far as this thread was told. */
+  unfinished = 0
+  private readonly health: Health
   private encoder: GPUCommandEncoder | null = null
   private pass: GPUComputePassEncoder | null = null
   private inBatch = 0
+  private paramsUsed = 0
+  /** What the batch runs, for error messages. */
+  private readonly running = new Set<Program>()
   private readonly uniform: GPUBuffer
   private readonly staging = new Uint32Array(uniformBytes / 4)
   private readonly programs = new Map<string, Program>()
   private readonly layouts = new Map<string, GPUBindGroupLayout>()
   private groups = new Map<string, GPUBindGroup>()
-  private failures: Error[] = []
-  private checks: Promise<void>[] = []
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, health: Health) {
     this.device = device
+    this.health = health
     this.uniform = device.createBuffer({
       label: "parameters",
+      // Bindings have one size: that of the last parameters goes beyond them.
       size: uniformBytes + paramBytes,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
     })
@@ -65,41 +85,29 @@ export class Queue {
   /** The program under this key, compiled from `make` at the first call. */
   program(key: string, make: () => ShaderSource): Program {
     let made = this.programs.get(key)
-    if (!made) {
-      const source = make()
-      made = { ...this.compile(source), key: this.programs.size }
-      this.programs.set(key, made)
-    }
+    if (!made) this.programs.set(key, (made = this.compile(make())))
     return made
   }
 
-  private compile({ name, kinds, code }: ShaderSource): Omit<Program, "key"> {
+  private compile({ name, kinds, code }: ShaderSource): Program {
     const { device } = this
     const layout = this.layoutFor(kinds)
-    this.check(name, () => {
-      const module = device.createShaderModule({ label: name, code: preamble(kinds) + code })
-      return device.createComputePipeline({
-        label: name,
-        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: "main" },
-      })
-    })
-    return { pipeline: this.checked as GPUComputePipeline, layout }
-  }
-  private checked: unknown = null
-
-  /** Runs `make` inside an error scope; what the device says against it comes out at the next read, naming the operation. */
-  private check(name: string, make: () => unknown): void {
-    const { device } = this
-    device.pushErrorScope("validation")
-    this.checked = make()
-    const done = device.popErrorScope().then(
-      (error) => {
-        if (error) this.fail(new DeviceError(`${name}: the device refused the kernel: ${error.message}`))
+    const refuse = (message: string): DeviceError =>
+      (program.failure = new DeviceError(`${name}: the device refused the kernel: ${message}`))
+    const pipeline = this.health.scope(
+      "validation",
+      () => {
+        const module = device.createShaderModule({ label: name, code: preamble(kinds) + code })
+        return device.createComputePipeline({
+          label: name,
+          layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+          compute: { module, entryPoint: "main" },
+        })
       },
-      () => {},
+      refuse,
     )
-    this.checks.push(done)
+    const program: Program = { name, pipeline, layout, key: this.programs.size, failure: null }
+    return program
   }
 
   private layoutFor(kinds: readonly SlotKind[]): GPUBindGroupLayout {
@@ -128,14 +136,21 @@ export class Queue {
     params: readonly number[],
     groups: readonly [number, number, number],
   ): void {
-    if (this.inBatch === mostDispatches) this.flush()
-    const offset = this.inBatch * paramBytes
-    this.staging.set(params, offset / 4)
+    if (program.failure) throw program.failure
+    const bytes = Math.ceil((params.length * 4) / paramStep) * paramStep
+    if (bytes > paramBytes) {
+      throw new DeviceError(`${program.name}: ${params.length} parameters, expected at most ${paramBytes / 4}`)
+    }
+    const most = batchSizes[Math.min(this.unfinished, batchSizes.length - 1)]
+    if (this.inBatch >= most || this.paramsUsed + bytes > uniformBytes) this.flush()
+    this.staging.set(params, this.paramsUsed / 4)
     const pass = (this.pass ??= this.commands().beginComputePass())
     pass.setPipeline(program.pipeline)
-    pass.setBindGroup(0, this.groupFor(program, blocks), [offset])
+    pass.setBindGroup(0, this.groupFor(program, blocks), [this.paramsUsed])
     pass.dispatchWorkgroups(...groups)
     for (const block of blocks) block.lastBatch = this.batch
+    this.running.add(program)
+    this.paramsUsed += bytes
     this.inBatch++
     this.dispatches++
   }
@@ -154,9 +169,16 @@ export class Queue {
     return group
   }
 
-  /** Forgets bind groups: some buffer was destroyed. */
-  forgetGroups(): void {
+  /** Buffers are about to be destroyed: submits what may use them, and forgets bind groups. */
+  letGo(): void {
+    this.flush()
     this.groups.clear()
+  }
+
+  /** Copies the first bytes of one block to another. */
+  copy(from: Block, to: Block, bytes: number): void {
+    this.copies().copyBufferToBuffer(from.buffer, 0, to.buffer, 0, Math.ceil(bytes / 4) * 4)
+    from.lastBatch = to.lastBatch = this.batch
   }
 
   /** The command encoder of this batch, outside any pass. */
@@ -176,30 +198,35 @@ export class Queue {
   flush(): void {
     if (!this.encoder) return
     this.endPass()
-    const encoder = this.encoder
+    const { encoder, device } = this
     this.encoder = null
-    if (this.inBatch > 0) {
-      this.device.queue.writeBuffer(this.uniform, 0, this.staging, 0, (this.inBatch * paramBytes) / 4)
-    }
+    if (this.paramsUsed > 0) device.queue.writeBuffer(this.uniform, 0, this.staging, 0, this.paramsUsed / 4)
     this.inBatch = 0
+    this.paramsUsed = 0
     this.batch++
     this.submissions++
-    this.check("submit", () => this.device.queue.submit([encoder.finish()]))
-  }
-
-  /** Remembers an error for the next read. */
-  fail(error: Error): void {
-    this.failures.push(error)
+    const programs = [...this.running]
+    this.running.clear()
+    this.health.scope(
+      "validation",
+      () => device.queue.submit([encoder.finish()]),
+      (message) => {
+        // Commands of a refused kernel are refused with it; that was told already.
+        const names = [...new Set(programs.map(({ name }) => name))].join(", ") || "copy"
+        return (
+          programs.find(({ failure }) => failure)?.failure ??
+          new DeviceError(`${names}: the device refused the commands: ${message}`)
+        )
+      },
+    )
+    this.unfinished++
+    const done = () => void this.unfinished--
+    device.queue.onSubmittedWorkDone().then(done, done)
   }
 
   /** Submits, waits for what the device has to say about it, and throws the first error since the last time. */
   async settle(): Promise<void> {
     this.flush()
-    const checks = this.checks
-    this.checks = []
-    await Promise.all(checks)
-    const [first] = this.failures
-    this.failures = []
-    if (first) throw first instanceof RondoError ? first : new DeviceError(String(first))
+    await this.health.settle()
   }
 }

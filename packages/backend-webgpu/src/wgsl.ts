@@ -6,15 +6,25 @@ import { wgslType } from "./types.js"
 /** A float32 as a WGSL expression; what literals cannot say goes through its bits, in a way that compilers do not fold. */
 export function floatLiteral(value: number): string {
   const x = Math.fround(value)
-  if (Number.isFinite(x)) {
-    const text = x.toPrecision(9)
-    return Object.is(x, -0) ? "-0.0f" : `${/[.e]/.test(text) ? text : `${text}.0`}f`
+  if (Number.isFinite(x) && (Math.abs(x) >= 2 ** -126 || Object.is(x, 0))) {
+    const text = String(x)
+    return `${/[.e]/.test(text) ? text : `${text}.0`}f`
   }
-  // A constant expression that is not finite is an error in WGSL; `zero_bits` is only known at run time.
-  if (Number.isNaN(x)) return "bitcast<f32>(0x7fc00000u | zero_bits)"
-  return `bitcast<f32>(${x > 0 ? "0x7f800000u" : "0xff800000u"} | zero_bits)`
+  // A constant expression that is not finite is an error in WGSL, and a denormal one may be taken for 0; `zero_bits` is only
+  // known at run time.
+  return `bitcast<f32>(0x${bitsOfFloat(x).toString(16)}u | zero_bits)`
 }
 
+const floatBits = new Float32Array(1)
+const wordBits = new Uint32Array(floatBits.buffer)
+
+/** The bits of a float32. */
+export function bitsOfFloat(value: number): number {
+  floatBits[0] = value
+  return wordBits[0]
+}
+
+/** What WGSL's own operators do right: for floats the first three alone, since drivers may take NaN for impossible. */
 const infix: Partial<Record<Operator, string>> = {
   add: "+",
   sub: "-",
@@ -49,15 +59,24 @@ const boolCompare: Partial<Record<Operator, (a: string, b: string) => string>> =
 /** Collects statements while expressions are rendered: shared values become `let`s. */
 export class WgslTarget implements Target<string> {
   /** Statements, in order. */
-  readonly statements: string[] = []
+  readonly statements: string[]
   /** Names of library functions in use. */
   readonly functions = new Set<string>()
   private readonly read: (index: number) => string
   private readonly scalarAt: (index: number) => string
   private readonly prefix: string
 
-  /** `read` and `scalarAt` give WGSL expressions for inputs and scalars; names of `let`s start with `prefix`. */
-  constructor(read: (index: number) => string, scalarAt: (index: number) => string, prefix = "v") {
+  /**
+   * `read` and `scalarAt` give WGSL expressions for inputs and scalars; names of `let`s start with `prefix`. Statements are put
+   * behind those given.
+   */
+  constructor(
+    read: (index: number) => string,
+    scalarAt: (index: number) => string,
+    prefix = "v",
+    statements: string[] = [],
+  ) {
+    this.statements = statements
     this.read = read
     this.scalarAt = scalarAt
     this.prefix = prefix
@@ -96,12 +115,18 @@ export class WgslTarget implements Target<string> {
   }
   cast(arg: string, from: DType, to: DType): string {
     const [a, b] = [wgslType(from), wgslType(to)]
-    if (b === "bool") return a === "bool" ? arg : `(${arg} != ${a}(0))`
+    if (b === "bool") return a === "bool" ? arg : a === "f32" ? `((bitcast<u32>(${arg}) << 1u) != 0u)` : `(${arg} != 0)`
     if (a === "bool") return `select(${b}(0), ${b}(1), ${arg})`
-    const value = a === b ? arg : `${b}(${arg})`
+    let value = arg
+    if (a === "i32" && b === "f32") value = from === "uint8" ? `f32(${arg})` : this.call("float_of", arg)
+    if (a === "f32" && b === "i32") value = this.call("integer_of", arg)
     if (to === "uint8" && from !== "uint8") return `(${value} & 255)`
-    if (to === "float16" || to === "bfloat16") return this.round(value, to)
+    if ((to === "float16" || to === "bfloat16") && from !== to) return this.round(value, to)
     return value
+  }
+  private call(name: string, ...args: readonly string[]): string {
+    this.functions.add(name)
+    return `${name}(${args.join(", ")})`
   }
   /** Rounds a float32 value to a 16-bit float that it is stored as. */
   private round(value: string, dtype: DType): string {
@@ -122,14 +147,14 @@ export class WgslTarget implements Target<string> {
       throw new DTypeError(`map: operator ${op} is not defined for bool`)
     }
     const sign = infix[op]
-    if (sign && b !== undefined && !(type === "f32" && "&|^".includes(sign))) {
+    if (sign && (type !== "f32" || "+-*".includes(sign))) {
       const value = `(${a} ${sign} ${b})`
       return from === "uint8" && "+-*".includes(sign) ? `(${value} & 255)` : value
     }
-    const name = functionSource(op, from)
-    this.functions.add(name)
-    const value = `${name}(${args.join(", ")})`
-    return from === "uint8" && (op === "neg" || op === "not" || op === "shl" || op === "pow") ? `(${value} & 255)` : value
+    const value = this.call(functionSource(op, from), ...args)
+    return from === "uint8" && (op === "neg" || op === "not" || op === "shl" || op === "pow")
+      ? `(${value} & 255)`
+      : value
   }
 }
 

@@ -29,6 +29,14 @@ export interface MemoryStats {
   readonly peakBytes: number
 }
 
+/** Why a device is gone. */
+export interface DeviceLost {
+  /** `destroyed` if somebody called `destroy()` on it, `unknown` for a driver's reset, a crash, a laptop's change of GPUs. */
+  readonly reason: "destroyed" | "unknown"
+  /** What the browser or the driver says; may be empty. */
+  readonly message: string
+}
+
 /**
  * One device. Kernels run in the order in which they are given; a device may queue them. The views handed to `run` are
  * valid and of matching shapes and dtypes: core checks before, once. Outputs may be strided, and may be one of the inputs
@@ -50,6 +58,11 @@ export interface Backend {
   /** Resolves when everything queued has finished; rejects with the first error of the queue. */
   sync(): Promise<void>
   memory(): MemoryStats
+  /**
+   * For devices that can go away under the program: resolves when that happened. Then waiting reads reject with a DeviceError,
+   * later calls throw one, and `free` still works. Never resolves for a backend that was closed.
+   */
+  readonly lost?: Promise<DeviceLost>
   /** Gives everything back; the backend cannot be used afterwards. */
   close?(): Promise<void>
 }

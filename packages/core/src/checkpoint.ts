@@ -207,7 +207,9 @@ function deviceOf(model: Stateful | undefined): Device | undefined {
 /** @internal The description in a file's metadata, or a FormatError. */
 export function describeCheckpoint(op: string, text: string | undefined): Description {
   if (text === undefined)
-    throw new FormatError(`${op}: no checkpoint: the file's metadata lacks ${checkpointKey}; load weights with loadSafetensors`)
+    throw new FormatError(
+      `${op}: no checkpoint: the file's metadata lacks ${checkpointKey}; load weights with loadSafetensors`,
+    )
   let value: unknown
   try {
     value = JSON.parse(text)

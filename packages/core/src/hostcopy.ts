@@ -103,7 +103,12 @@ interface OnDevice {
 }
 
 /** Gives the parts what is on the device already. */
-function put(device: Device, content: CheckpointContent, text: string, { leaves, buffers }: OnDevice): LoadedCheckpoint {
+function put(
+  device: Device,
+  content: CheckpointContent,
+  text: string,
+  { leaves, buffers }: OnDevice,
+): LoadedCheckpoint {
   const op = "restore"
   const parts = partsOf(op, content)
   const { generator = defaultGenerator() } = content

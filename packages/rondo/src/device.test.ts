@@ -1,4 +1,5 @@
 // The front door's choice of a device.
+import type { WebGpu } from "@rondo/backend-webgpu"
 import { expect, test } from "vitest"
 import { currentDevice, device, DeviceError, devices, tensor } from "./index.js"
 
@@ -16,13 +17,33 @@ test("a device that is not there says why", async () => {
 })
 
 test("the first device opened is the default, and opening it again gives the same one", async () => {
-  const [auto, again, byName] = await Promise.all([device(), device("auto"), device("wasm-simd")])
+  const [auto, again] = await Promise.all([device(), device("auto")])
   expect(auto).toBe(again)
-  expect(byName).toBe(auto)
-  expect(await device("wasm")).toBe(await device("auto"))
-  expect(currentDevice().name).toBe("wasm-simd")
+  expect(await device(auto.name)).toBe(auto)
+  expect(await device("wasm")).toBe(await device("wasm-simd"))
+  // On a machine with a GPU that is the fastest.
+  expect(["webgpu", "wasm-simd"]).toContain(auto.name)
+  expect(currentDevice()).toBe(auto)
   expect((await device("cpu")).name).toBe("cpu-js")
   expect(await tensor([1, 2]).add(1).tolist()).toEqual([2, 3])
+})
+
+test("a GPU that is played by the processor is taken by name only, and opened anew once it is lost", async () => {
+  const { available } = (await devices()).find(({ name }) => name === "webgpu") ?? { available: false }
+  if (!available) return void (await expect(device("webgpu")).rejects.toThrow(/"webgpu" cannot be had here: webgpu: ./))
+  const first = await device("webgpu")
+  expect(await device("webgpu")).toBe(first)
+  const { gpu, lost } = first.backend as WebGpu
+  const { isFallbackAdapter } = gpu.adapter.info
+  if (isFallbackAdapter) expect((await device("auto")).name).not.toBe("webgpu")
+  const x = tensor([1, 2], { device: first })
+  gpu.device.destroy()
+  await lost
+  expect(() => x.add(1)).toThrow(DeviceError)
+  const second = await device("webgpu")
+  expect(second).not.toBe(first)
+  expect(await tensor([1, 2], { device: second }).add(1).tolist()).toEqual([2, 3])
+  await second.backend.close?.()
 })
 
 test("the list of devices has a reason for each one missing", async () => {

@@ -1,6 +1,6 @@
 // Which devices there are, in order of preference, and opening one. Each backend is loaded only when it is asked for.
 import { type BackendProvider, type DeviceStatus, listDevices, openBackend } from "@rondo/backend"
-import { Device, hasDevice, use } from "@rondo/core"
+import { currentDevice, Device, hasDevice, use } from "@rondo/core"
 
 /** A device that this version knows by name but does not contain. */
 const notYet = (name: string): BackendProvider => ({
@@ -12,7 +12,11 @@ const notYet = (name: string): BackendProvider => ({
 /** Fastest first: the order in which `"auto"` tries. */
 const providers: readonly BackendProvider[] = [
   notYet("cuda-addon"),
-  notYet("webgpu"),
+  {
+    name: "webgpu",
+    unavailable: async () => (await import("@rondo/backend-webgpu")).webGpu().unavailable(),
+    open: async () => (await import("@rondo/backend-webgpu")).webGpu().open(),
+  },
   {
     name: "wasm-simd",
     unavailable: async () => (await import("@rondo/backend-wasm-simd")).wasmSimd().unavailable(),
@@ -25,12 +29,22 @@ const providers: readonly BackendProvider[] = [
   },
 ]
 
+/** As above, for `"auto"`: a GPU that is played by the processor is slower than wasm-simd, and taken only by name. */
+const automatic = providers.map((provider): BackendProvider => {
+  if (provider.name !== "webgpu") return provider
+  const unavailable = async () => (await import("@rondo/backend-webgpu")).webGpu({ hardwareOnly: true }).unavailable()
+  return { ...provider, unavailable }
+})
+
 const aliases: Readonly<Record<string, string>> = { cuda: "cuda-addon", cpu: "cpu-js", wasm: "wasm-simd" }
 const opened = new Map<string, Promise<Device>>()
+/** Devices that were lost. */
+const gone = new WeakSet<Device>()
 
 /**
- * Opens a device and, if none was opened before, makes it the one on which tensors are created.
- * `"auto"` takes the fastest that can be had here. Opening a device again gives the same one.
+ * Opens a device and, if none was opened before (or that one was lost), makes it the one on which tensors are created.
+ * `"auto"` takes the fastest that can be had here; a GPU that is played by the processor is taken by name only. Opening a
+ * device again gives the same one, until it is lost, as GPUs can be: then it is opened anew.
  * Throws a DeviceError that says why each device was passed over.
  *
  * @example
@@ -41,17 +55,28 @@ const opened = new Map<string, Promise<Device>>()
  * ```
  */
 export async function device(name: string = "auto"): Promise<Device> {
-  const { backend: found } = await openBackend(aliases[name] ?? name, providers, openOnce)
-  if (!hasDevice()) use(found)
+  const list = name === "auto" ? automatic : providers
+  const { backend: found } = await openBackend(aliases[name] ?? name, list, openOnce)
+  if (!hasDevice() || gone.has(currentDevice())) use(found)
   return found
 }
 
 function openOnce(provider: BackendProvider): Promise<Device> {
   const known = opened.get(provider.name)
   if (known) return known
-  const made = provider.open().then((backend) => new Device(backend))
+  const forget = (): void => {
+    if (opened.get(provider.name) === made) opened.delete(provider.name)
+  }
+  const made = provider.open().then((backend) => {
+    const device = new Device(backend)
+    void backend.lost?.then(() => {
+      gone.add(device)
+      forget()
+    })
+    return device
+  })
   opened.set(provider.name, made)
-  made.catch(() => opened.delete(provider.name))
+  made.catch(forget)
   return made
 }
 

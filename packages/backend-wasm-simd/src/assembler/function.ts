@@ -210,7 +210,11 @@ export class FunctionBuilder implements Callable {
   }
   /** Four 32-bit lanes picked from those of `a` (0 to 3) and `b` (4 to 7). */
   shuffle32(a: Value, b: Value, lanes: readonly number[]): Value {
-    return this.shuffle(a, b, lanes.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte)))
+    return this.shuffle(
+      a,
+      b,
+      lanes.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte)),
+    )
   }
   /** `a` where the 32-bit integer `condition` is not zero, else `b`; both are evaluated. */
   select(condition: Operand, a: Operand, b: Operand): Value {

@@ -52,7 +52,12 @@ export class ModuleBuilder {
   }
 
   /** A new function; exported under its name unless `internal`. */
-  define(name: string, params: readonly ValueType[], result: ValueType | null = null, internal = false): FunctionBuilder {
+  define(
+    name: string,
+    params: readonly ValueType[],
+    result: ValueType | null = null,
+    internal = false,
+  ): FunctionBuilder {
     const made = new FunctionBuilder(this, name, params, result)
     this.functions.push(made)
     if (!internal) this.exported.add(made)
@@ -127,7 +132,7 @@ export class ModuleBuilder {
 /** Locals in runs of one type, then the code, with its length in front. */
 function body(f: FunctionBuilder, indexOf: (callable: Callable) => number): number[] {
   const runs: number[][] = []
-  for (let i = 0; i < f.locals.length; ) {
+  for (let i = 0; i < f.locals.length;) {
     let end = i
     while (end < f.locals.length && f.locals[end] === f.locals[i]) end++
     runs.push([...leb(end - i), typeCodes[f.locals[i]]])

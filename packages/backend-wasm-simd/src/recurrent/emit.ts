@@ -150,12 +150,9 @@ export function emitForward(module: ModuleBuilder, engine: Engine, form: Forward
       units: p.units,
       exprs,
       rowParts: new Map([[p.projected, gates], [p.hidden, gates], [p.h, 1], [p.c, states - 1], [p.output, 1], [p.cells, states - 1], [p.saved, kept]]), // prettier-ignore
-      inputs: [
-        ...partsOf(p.projected, gates),
-        ...partsOf(p.hidden, gates),
-        ...partsOf(p.h, 1),
-        ...partsOf(p.c, 1),
-      ].map((part) => [part]),
+      inputs: [...partsOf(p.projected, gates), ...partsOf(p.hidden, gates), ...partsOf(p.h, 1), ...partsOf(p.c, 1)].map(
+        (part) => [part],
+      ),
       outputs: [...partsOf(p.output, 1), ...partsOf(p.cells, states - 1), ...partsOf(p.saved, kept)],
       flushBelow: 0,
     })

@@ -144,13 +144,7 @@ export const recurrentStep = op(
     differentiable: true,
     method: false,
   },
-  (
-    cell: RecurrentCell,
-    projected: Tensor,
-    weight: Tensor,
-    bias: Tensor | null,
-    state: readonly Tensor[],
-  ): Tensor[] => {
+  (cell: RecurrentCell, projected: Tensor, weight: Tensor, bias: Tensor | null, state: readonly Tensor[]): Tensor[] => {
     const layer: Layer = { cell, reverse: false, projected: projected.unsqueeze(0), weight, bias, state }
     check(layer, "recurrentStep")
     if (!kernelDTypes.includes(projected.dtype)) return composed(layer).slice(1)
