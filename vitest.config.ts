@@ -11,6 +11,8 @@ export default defineConfig({
       "scripts/**/*.test.ts",
     ],
     exclude: ["**/node_modules/**", "**/dist/**"],
+    // Before any worker starts: a Vulkan driver for machines without one, so that WebGPU is tested everywhere.
+    globalSetup: ["./scripts/vulkan.ts"],
     setupFiles: ["./scripts/stray-console.ts"],
     pool: "forks",
     maxWorkers: 2,

@@ -17,6 +17,6 @@ export function runMap(
   if (sizeOf(outputs[0].shape) === 0) return
   const plan = planOf(kernel)
   const read = plan.inputs.map((index) => inputs[index])
-  if (isCrowded(gpu, outputs, read)) runCrowded(gpu, kernel, inputs, outputs, scalars, runMap)
+  if (isCrowded(gpu, plan, outputs, read)) runCrowded(gpu, kernel, inputs, outputs, scalars, runMap)
   else dispatchMap(gpu, plan, read, outputs, scalars)
 }

@@ -3,7 +3,14 @@
 import { byteSize, type DType } from "@rondo/backend"
 
 /** Dtypes that every WebGPU device has here: WGSL has neither 64-bit floats nor 64-bit integers. */
-export const gpuDTypes = ["bool", "uint8", "int32", "float16", "bfloat16", "float32"] as const satisfies readonly DType[]
+export const gpuDTypes = [
+  "bool",
+  "uint8",
+  "int32",
+  "float16",
+  "bfloat16",
+  "float32",
+] as const satisfies readonly DType[]
 
 /** The WGSL type in which an element is computed. 16-bit floats are computed in float32, as the contract says. */
 export type WgslType = "f32" | "i32" | "u32" | "bool"

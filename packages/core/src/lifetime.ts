@@ -113,7 +113,7 @@ export function allocate(device: Device, bytes: number): Handle {
   const group = tier < 0 ? null : ledger.open[tier]
   const watched = group?.watched?.deref()
   if (!group || !watched) return firstOfGroup(ledger, storage, tier)
-  const { bytes: most, storages } = tiers[tier]
+  const { bytes: most, storages } = tiers[tier as 0 | 1]
   if (group.bytes + bytes > most || group.storages.length >= storages) return firstOfGroup(ledger, storage, tier)
   group.bytes += bytes
   return new Handle(device, storage, group, watched)

@@ -1,6 +1,9 @@
 // Starts Chromium and opens pages in it, keeping what they complain of. Knows nothing of suites.
 import { findChromium } from "./executable.js"
 
+export { softwareVulkan } from "./executable.js"
+export { type Files, htmlFor, serve, type Site } from "./server.js"
+
 /** What Chromium is always started with: quiet on the network, and garbage can be collected from the page. */
 const baseFlags = [
   "--disable-quic",

@@ -83,10 +83,25 @@ async function unpacked(): Promise<string> {
   return target
 }
 
+/**
+ * What a process needs in its environment, when it starts, to find a Vulkan driver that renders on the CPU: SwiftShader and the
+ * loader beside it, out of the same package. A machine's own drivers are still found, and come first. Throws where there is none.
+ */
+export async function softwareVulkan(): Promise<Readonly<Record<string, string>>> {
+  const folder = await checkedFolder()
+  return {
+    LD_LIBRARY_PATH: [process.env.LD_LIBRARY_PATH, folder].filter(Boolean).join(":"),
+    VK_ADD_DRIVER_FILES: [process.env.VK_ADD_DRIVER_FILES, join(folder, "vk_swiftshader_icd.json")].filter(Boolean).join(":"), // prettier-ignore
+  }
+}
+
+function checkedFolder(): Promise<string> {
+  if (process.platform === "linux" && process.arch === "x64") return unpacked()
+  return Promise.reject(new Error(`${carrier}: has nothing for ${process.platform}-${process.arch}`))
+}
+
 async function packaged(): Promise<Executable> {
-  if (process.platform !== "linux" || process.arch !== "x64")
-    throw new Error(`${carrier}: has no browser for ${process.platform}-${process.arch}`)
-  const folder = await unpacked()
+  const folder = await checkedFolder()
   const plain = { path: join(folder, "chromium"), env: {} }
   if ((await trouble(plain)) === null) return plain
   // A bare system lacks NSS and Expat.

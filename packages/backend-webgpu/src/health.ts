@@ -1,0 +1,118 @@
+// What went wrong on a device: errors that come late, and its loss. Everything that waits for the device waits through this,
+// so that nothing hangs when it goes away.
+import { DeviceError, type DeviceLost, RondoError } from "@rondo/backend"
+
+/** Errors that nobody asked for yet are kept up to this number: the first one is what counts. */
+const mostFailures = 16
+
+/** Error scopes, late errors and the loss of one device. */
+export class Health {
+  /** Resolves when the device is lost; never if it is closed in an orderly way. */
+  readonly lost: Promise<DeviceLost>
+  private readonly device: GPUDevice
+  private gone: DeviceLost | null = null
+  private closed = false
+  private failures: Error[] = []
+  private readonly checks = new Set<Promise<void>>()
+  private readonly waiting = new Set<(error: Error) => void>()
+
+  constructor(device: GPUDevice) {
+    this.device = device
+    this.lost = new Promise((resolve) => {
+      void device.lost.then(({ reason, message }) => {
+        if (this.closed) return
+        this.gone = { reason: reason === "destroyed" ? "destroyed" : "unknown", message }
+        this.rejectAll()
+        resolve(this.gone)
+      })
+    })
+    device.addEventListener("uncapturederror", (event) => {
+      const { error } = event as GPUUncapturedErrorEvent
+      event.preventDefault()
+      this.fail(new DeviceError(`webgpu: the device reports an error: ${error.message}`))
+    })
+  }
+
+  /** Throws a DeviceError if the device is closed or lost. */
+  check(): void {
+    const error = this.end()
+    if (error) throw error
+  }
+
+  private end(): DeviceError | null {
+    if (this.closed) return new DeviceError("webgpu: the device is closed; open it again")
+    if (!this.gone) return null
+    const { reason, message } = this.gone
+    return new DeviceError(
+      `webgpu: the device was lost (${reason}): ${message || "no reason given"}; open it again and restore what a host copy ` +
+        "holds (checkpointToHost)",
+    )
+  }
+
+  /** Ends in an orderly way: whoever waits is told. */
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    this.rejectAll()
+  }
+
+  private rejectAll(): void {
+    const error = this.end() as DeviceError
+    for (const reject of this.waiting) reject(error)
+    this.waiting.clear()
+  }
+
+  /** The same promise, but rejected if the device goes away first. */
+  guard<T>(promise: Promise<T>): Promise<T> {
+    const ended = this.end()
+    if (ended) {
+      promise.catch(() => {})
+      return Promise.reject(ended)
+    }
+    // Not Promise.race against one long-lived promise: that would remember every read there ever was.
+    return new Promise<T>((resolve, reject) => {
+      this.waiting.add(reject)
+      const done = () => this.waiting.delete(reject)
+      promise.then(
+        (value) => (done(), resolve(value)),
+        (error: unknown) => (done(), reject(this.end() ?? error)),
+      )
+    })
+  }
+
+  /** Runs `make` inside an error scope. What the device has against it is handed to `complain`, and what that makes is kept. */
+  scope<T>(filter: GPUErrorFilter, make: () => T, complain: (message: string) => Error): T {
+    const { device } = this
+    device.pushErrorScope(filter)
+    try {
+      return make()
+    } finally {
+      this.await(
+        device.popErrorScope().then(
+          (error) => void (error && this.fail(complain(error.message))),
+          // A lost device pops nothing; that is told elsewhere.
+          () => {},
+        ),
+      )
+    }
+  }
+
+  /** Makes the next `settle` wait for this too. It must not reject. */
+  await(check: Promise<void>): void {
+    this.checks.add(check)
+    void check.then(() => this.checks.delete(check))
+  }
+
+  /** Remembers an error for the next `settle`. */
+  fail(error: Error): void {
+    if (this.failures.length < mostFailures) this.failures.push(error)
+  }
+
+  /** Waits for what the device has to say about everything so far, and throws the first error since the last time. */
+  async settle(): Promise<void> {
+    await Promise.all(this.checks)
+    const [first] = this.failures
+    this.failures = []
+    if (first) throw first instanceof RondoError ? first : new DeviceError(String(first))
+  }
+}
