@@ -66,7 +66,7 @@ export class WebGpu implements Backend {
     return new WebGpu(await openGpu(options), options)
   }
 
-  /** A device that was opened elsewhere. */
+  /** @internal A device that was opened elsewhere. */
   constructor(opened: OpenedGpu, options: WebGpuOptions = {}) {
     this.memoryLimit = options.memoryLimit ?? Infinity
     this.gpu = new Gpu(opened, this.memoryLimit)

@@ -1,16 +1,22 @@
 // Finding a GPU and opening it: `navigator.gpu`, the npm package `webgpu` in Node, or a GPU object that was handed in.
 import { DeviceError } from "@rondo/backend"
 
+/** WebGPU's entry point, as `navigator.gpu`: said so that users need no declarations of WebGPU to read ours. */
+export interface GpuEntry {
+  requestAdapter(options?: { readonly powerPreference?: "low-power" | "high-performance" }): Promise<unknown>
+}
+
 /** How a GPU is chosen. */
 export interface OpenOptions {
-  /** Use this instead of looking for one. */
-  readonly gpu?: GPU
-  readonly powerPreference?: GPUPowerPreference
+  /** Use this instead of looking for one: `navigator.gpu` of another realm, or that of a Dawn that you made. */
+  readonly gpu?: GpuEntry
+  /** Default "high-performance". */
+  readonly powerPreference?: "low-power" | "high-performance"
   /** Refuse adapters that render on the CPU. Default false. */
   readonly hardwareOnly?: boolean
 }
 
-/** An adapter and its device with all limits that the adapter has. */
+/** @internal An adapter and its device with all limits that the adapter has. */
 export interface OpenedGpu {
   readonly adapter: GPUAdapter
   readonly device: GPUDevice
@@ -21,9 +27,9 @@ const textOf = (error: unknown): string => (error instanceof Error ? error.messa
 /** Dawn's entry point: it must outlive everything that was made from it, and one is enough. */
 let dawn: GPU | null = null
 
-/** The entry point of WebGPU here, or why there is none. */
-export async function findGpu(given?: GPU): Promise<GPU | string> {
-  if (given) return given
+/** @internal The entry point of WebGPU here, or why there is none. */
+export async function findGpu(given?: GpuEntry): Promise<GPU | string> {
+  if (given) return given as GPU
   const { navigator, process } = globalThis as { navigator?: Navigator; process?: { versions?: { node?: string } } }
   if (navigator && "gpu" in navigator && navigator.gpu) return navigator.gpu
   if (!process?.versions?.node) return "this browser has no WebGPU (or the page is not a secure context)"
@@ -41,7 +47,7 @@ export async function findGpu(given?: GPU): Promise<GPU | string> {
   }
 }
 
-/** The adapter, or why there is none. */
+/** @internal The adapter, or why there is none. */
 export async function findAdapter(options: OpenOptions): Promise<GPUAdapter | string> {
   const gpu = await findGpu(options.gpu)
   if (typeof gpu === "string") return gpu
@@ -61,7 +67,7 @@ export async function findAdapter(options: OpenOptions): Promise<GPUAdapter | st
   return adapter
 }
 
-/** True for adapters that are programs: SwiftShader, lavapipe, Microsoft's WARP. */
+/** @internal True for adapters that are programs: SwiftShader, lavapipe, Microsoft's WARP. */
 export function rendersOnCpu({ isFallbackAdapter, vendor, architecture, description }: GPUAdapterInfo): boolean {
   if (isFallbackAdapter || (vendor === "google" && architecture === "swiftshader")) return true
   return /swiftshader|llvmpipe|lavapipe|basic render/i.test(description)
@@ -79,7 +85,7 @@ const wantedLimits = [
   "maxComputeWorkgroupsPerDimension",
 ] as const
 
-/** Opens the adapter's device with everything that kernels can use. Throws a DeviceError that says why not. */
+/** @internal Opens the adapter's device with everything that kernels can use. Throws a DeviceError that says why not. */
 export async function openGpu(options: OpenOptions): Promise<OpenedGpu> {
   const adapter = await findAdapter(options)
   if (typeof adapter === "string") throw new DeviceError(`webgpu: cannot be opened: ${adapter}`)

@@ -1,7 +1,7 @@
 // Gathers and scatters over dtypes, dims and layouts against the reference, with repeated indices and bad ones.
 import { type DType, IndexError, type Kernel, type ScatterKernel, type View } from "@rondo/backend"
 import { afterAll, describe, expect, it } from "vitest"
-import { agreement, layouts, openForTest, operand, type Operand, operandOf, randomFrom } from "./testing.js"
+import { agreement, layouts, openForTest, operand, type Operand, operandOf, randomFrom } from "../test/testing.js"
 import { gpuDTypes } from "./types.js"
 
 const device = await openForTest()

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { WebGpu, webGpu } from "./backend.js"
 import { rendersOnCpu } from "./device.js"
-import { openForTest } from "./testing.js"
+import { openForTest } from "../test/testing.js"
 
 const first = await openForTest()
 

@@ -18,7 +18,7 @@ import {
 } from "@rondo/backend"
 import { afterAll, describe, expect, it } from "vitest"
 import { groupsFor } from "./map.js"
-import { agreement, openForTest, type Operand, type Tolerance } from "./testing.js"
+import { agreement, openForTest, type Operand, type Tolerance } from "../test/testing.js"
 import { gpuDTypes } from "./types.js"
 
 const device = await openForTest()

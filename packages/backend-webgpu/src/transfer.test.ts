@@ -3,7 +3,7 @@ import { DeviceError, DisposedError, e, kernels, OutOfMemoryError, ValueError, t
 import { afterAll, afterEach, describe, expect, it } from "vitest"
 import { WebGpu } from "./backend.js"
 import { sizeClass } from "./memory.js"
-import { openForTest, randomFrom } from "./testing.js"
+import { openForTest, randomFrom } from "../test/testing.js"
 
 const device = await openForTest()
 

@@ -2,7 +2,7 @@
 // signs, infinities, NaN with any payload and the ends of ranges.
 import { e, erf, type Expr, type Operator } from "@rondo/backend"
 import { afterAll, describe, expect, it } from "vitest"
-import { openForTest } from "../testing.js"
+import { openForTest } from "../../test/testing.js"
 
 const device = await openForTest()
 
