@@ -150,4 +150,11 @@ describe("every pattern of strides", () => {
       compare([e.mul(x, x), e.gt(x, e.like(x, 0))], ["float32"], [flat(n, 1)], flat(n, 3))
     })
   }
+  for (const dtype of laneDTypes) {
+    it(`copies of rows of two ${dtype}`, () => {
+      const swapped: Layout = { shape: [5, 7, 2], strides: [2, 10, 1], offset: 3 }
+      compare([e.input(0, dtype)], [dtype], [swapped], { shape: [5, 7, 2], strides: [14, 2, 1], offset: 1 })
+      compare([e.input(0, dtype)], [dtype], [swapped], { shape: [5, 7, 2], strides: [21, 3, 1] })
+    })
+  }
 })

@@ -5,6 +5,7 @@ import {
   type DType,
   isContiguous,
   type Kernel,
+  kernels,
   type MapKernel,
   type Program,
   program,
@@ -15,6 +16,7 @@ import type { FunctionBuilder, Local, Value } from "./assembler/function.js"
 import type { ModuleBuilder } from "./assembler/module.js"
 import type { Compiled, Engine } from "./engine.js"
 import { gatherLanes, keepLanes, type Lanes, loadLanes, splatLanes, storeLanes, storeSome } from "./lanes.js"
+import { LayoutCache, type Ready, runReady, walkOf } from "./nest.js"
 import { addressOf } from "./storage.js"
 import { renderLanes, scalarLanes, VectorCode } from "./vector.js"
 
@@ -185,6 +187,8 @@ class MapPlan {
   readonly inputs: readonly DType[]
   readonly scalars: readonly DType[]
   private readonly engine: Engine
+  /** Calls for operands that are not contiguous, by their layout. */
+  readonly layouts = new LayoutCache<Ready>()
   private readonly forms = new Map<string, Compiled>()
   private flat: Compiled | null = null
 
@@ -239,81 +243,77 @@ export function runMap(
   outputs: readonly View[],
   scalars: readonly number[],
 ): void {
-  const { shape } = outputs[0]
-  const size = sizeOf(shape)
+  const size = sizeOf(outputs[0].shape)
   if (size === 0) return
   const plan = planOf(engine, kernel)
-  const read = plan.inputs.length
-  for (const view of outputs)
-    if (!isContiguous(view.shape, view.strides)) return runNest(engine, plan, inputs, outputs, scalars)
-  for (let i = 0; i < read; i++) {
-    if (!isContiguous(inputs[i].shape, inputs[i].strides)) return runNest(engine, plan, inputs, outputs, scalars)
+  const views = [...outputs]
+  for (let i = 0; i < plan.inputs.length; i++) views.push(inputs[i])
+  for (const { shape, strides } of views) {
+    if (isContiguous(shape, strides)) continue
+    const ready = plan.layouts.get(inputs, outputs, () => nestOf(engine, plan, views, outputs.length))
+    return runReady(engine, ready, views, scalars)
   }
-  const fn = plan.flatForm(outputs)
-  const pieces = engine.pieces(size * plan.cost)
+  // Sizes come and go: the code for contiguous operands is the same for all of them.
   const args = [size]
-  for (const view of outputs) args.push(addressOf(view))
-  for (let i = 0; i < read; i++) args.push(addressOf(inputs[i]))
+  for (const view of views) args.push(addressOf(view))
   for (let i = 0; i < plan.scalars.length; i++) args.push(scalars[i])
-  if (pieces === 1) fn.call(...args)
-  else runPieces(engine, fn, args, [...outputs, ...inputs.slice(0, read)], pieces)
-}
-
-/** Cuts a flat map into runs of whole cache lines. */
-function runPieces(
-  engine: Engine,
-  fn: Compiled,
-  args: readonly number[],
-  views: readonly View[],
-  pieces: number,
-): void {
-  const size = args[0]
-  const step = Math.ceil(size / pieces / 64) * 64
-  const calls = []
-  for (let start = 0; start < size; start += step) {
-    const own = [...args]
-    own[0] = Math.min(step, size - start)
-    views.forEach(({ dtype }, i) => (own[1 + i] += start * byteSize(dtype)))
-    calls.push({ fn, args: own })
-  }
-  engine.run(calls)
+  const fn = plan.flatForm(outputs)
+  if (engine.pieces(size * plan.cost) === 1) return void fn.call(...args)
+  const steps = views.map(({ dtype }) => byteSize(dtype))
+  const slots = views.map((_, v) => 1 + v)
+  runReady(engine, { fn, args, slots, cut: { slot: 0, unit: 64, steps }, work: size * plan.cost, scalarsAt: 1 + views.length }, views, scalars) // prettier-ignore
 }
 
 /** Any strides: few dims, the innermost one emitted for how each operand walks it. */
-function runNest(
-  engine: Engine,
-  plan: MapPlan,
-  inputs: readonly View[],
-  outputs: readonly View[],
-  scalars: readonly number[],
-): void {
-  const views = [...outputs, ...inputs.slice(0, plan.inputs.length)]
-  const nest = collapse(outputs[0].shape, views.map(({ strides }) => strides)) // prettier-ignore
-  const rank = Math.max(1, nest.shape.length)
+function nestOf(engine: Engine, plan: MapPlan, views: readonly View[], outputs: number): Ready {
+  const nest = collapse(views[0].shape, views.map(({ strides }) => strides)) // prettier-ignore
   const sizes = nest.shape.length === 0 ? [1] : nest.shape
-  const last = rank - 1
   const strides = nest.strides.map((own, v) => (own.length === 0 ? [1] : own).map((s) => s * byteSize(views[v].dtype)))
+  const pairs = pairsOf(plan, views, sizes, strides)
+  if (pairs) return readyNest(planOf(engine, pairCopy), sizes.slice(0, -1), strides.map((s) => s.slice(0, -1)), pairs, 1) // prettier-ignore
+  return readyNest(plan, sizes, strides, views, outputs)
+}
+
+const pairCopy = kernels.copy("float64", "float64")
+
+/** Plain copies of pairs of 32-bit elements move eight bytes at a time: rows of two are too short to be worth a loop. */
+function pairsOf(
+  plan: MapPlan,
+  views: readonly View[],
+  sizes: readonly number[],
+  strides: readonly (readonly number[])[],
+): readonly View[] | null {
+  const { nodes } = plan.program
+  const last = sizes.length - 1
+  const isCopy = nodes.length === 1 && nodes[0].kind === "input" && views.length === 2
+  if (!isCopy || last === 0 || sizes[last] !== 2 || views.some(({ dtype }) => byteSize(dtype) !== 4)) return null
+  return strides.every((own) => own[last] === 4) ? views.map((view) => ({ ...view, dtype: "float64" })) : null
+}
+
+function readyNest(
+  plan: MapPlan,
+  sizes: readonly number[],
+  strides: readonly (readonly number[])[],
+  views: readonly View[],
+  outputs: number,
+): Ready {
+  const last = sizes.length - 1
   const walks = views.map(({ dtype }, v): Walk => {
-    const step = strides[v][last]
-    if (step === byteSize(dtype)) return "v"
-    return step === 0 && v >= outputs.length ? "s" : "g"
+    const walk = walkOf(dtype, strides[v][last])
+    return walk === "s" && v < outputs ? "g" : walk
   })
-  const fn = plan.form(rank, outputs, walks.join(""))
-  const args = (first: number, count: number): number[] => [
-    count,
-    ...sizes.slice(1),
-    ...views.flatMap((view, v) => [
-      addressOf(view) + first * strides[v][0],
-      ...strides[v].slice(0, -1),
-      ...(walks[v] === "g" ? [strides[v][last]] : []),
-    ]),
-    ...plan.scalars.map((_, i) => scalars[i]),
-  ]
-  const pieces = Math.min(engine.pieces(sizeOf(sizes) * plan.cost * 2), sizes[0])
-  const step = Math.ceil(sizes[0] / pieces)
-  if (pieces === 1 || rank === 1) return void fn.call(...args(0, sizes[0]))
-  const calls = []
-  for (let first = 0; first < sizes[0]; first += step)
-    calls.push({ fn, args: args(first, Math.min(step, sizes[0] - first)) })
-  engine.run(calls)
+  const args = [...sizes]
+  const slots = views.map((_, v) => {
+    const slot = args.push(0) - 1
+    args.push(...strides[v].slice(0, -1), ...(walks[v] === "g" ? [strides[v][last]] : []))
+    return slot
+  })
+  return {
+    fn: plan.form(sizes.length, views.slice(0, outputs), walks.join("")),
+    args: [...args, ...plan.scalars.map(() => 0)],
+    slots,
+    scalarsAt: args.length,
+    cut: { slot: 0, unit: last === 0 ? 64 : 1, steps: strides.map((own) => own[0]) },
+    work: sizeOf(sizes) * plan.cost * 2,
+  }
 }
