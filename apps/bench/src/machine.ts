@@ -62,14 +62,16 @@ export interface Execution {
 
 /** Where and how long. */
 export interface Limits {
-  readonly core: number
+  /** Left out: the process goes where ours may, and nobody tells of foreign load. */
+  readonly core?: number
   readonly seconds: number
   readonly env: NodeJS.ProcessEnv
 }
 
 /** Runs a command to its end, pinned if the machine can; the whole process group is killed after `seconds`. */
 export async function execute(command: readonly string[], { core, seconds, env }: Limits): Promise<Execution> {
-  const [file, ...args] = canPin ? ["taskset", "-c", String(core), ...command] : command
+  const pinned = canPin && core !== undefined
+  const [file, ...args] = pinned ? ["taskset", "-c", String(core), ...command] : command
   const before = cores()
   const ownBefore = childTicks()
   const start = performance.now()
@@ -82,8 +84,8 @@ export async function execute(command: readonly string[], { core, seconds, env }
     stderr,
     code,
     wall_s: (performance.now() - start) / 1e3,
-    foreign: canPin ? share(before[core], after[core], own) : null,
-    others: canPin ? Math.max(0, ...rest) : null,
+    foreign: pinned ? share(before[core], after[core], own) : null,
+    others: pinned ? Math.max(0, ...rest) : null,
   }
 }
 

@@ -13,8 +13,11 @@ export interface Peer {
   readonly can: readonly string[]
 }
 
+/** npm packages, with their exact versions. */
+export type Packages = Readonly<Record<string, string>>
+
 /** Packages of the peers, with the versions that the programs were written for. */
-const packages: Readonly<Record<string, string>> = {
+const packages: Packages = {
   "@tensorflow/tfjs": "4.22.0",
   "@tensorflow/tfjs-backend-wasm": "4.22.0",
   "@jax-js/jax": "0.1.25",
@@ -84,8 +87,8 @@ export function selected(peers: readonly Peer[], only: readonly string[] | null)
 }
 
 /** Installs the npm peers that are missing into `folder`, without their install scripts. */
-export function installPeers(folder: string): void {
-  const missing = Object.entries(packages).filter(([name, version]) => installedVersion(folder, name) !== version)
+export function installPeers(folder: string, wantedPackages: Packages = packages): void {
+  const missing = Object.entries(wantedPackages).filter(([name, version]) => installedVersion(folder, name) !== version)
   if (missing.length === 0) return
   mkdirSync(folder, { recursive: true })
   const manifest = join(folder, "package.json")
@@ -101,5 +104,5 @@ function installedVersion(folder: string, name: string): string | null {
 }
 
 /** Versions of the npm peers in `folder`. */
-export const peerVersions = (folder: string): Record<string, string | null> =>
-  Object.fromEntries(Object.keys(packages).map((name) => [name, installedVersion(folder, name)]))
+export const peerVersions = (folder: string, wantedPackages: Packages = packages): Record<string, string | null> =>
+  Object.fromEntries(Object.keys(wantedPackages).map((name) => [name, installedVersion(folder, name)]))

@@ -184,9 +184,9 @@ function oneStep(device: Device): Stepper {
 
 const asIs = (loss: number): number => loss
 
-/** All workloads on one device, which must be the current one. */
-export function trainingCases(device: Device): Cases {
-  const training = (name: string, make: () => Trainer<number>) => () => timeTraining(name, make, asIs)
+/** All workloads on one device, which must be the current one. `time` times the training steps. */
+export function trainingCases(device: Device, time: typeof timeTraining = timeTraining): Cases {
+  const training = (name: string, make: () => Trainer<number>) => () => time(name, make, asIs)
   return {
     W1: training("W1", () => elman(device, "W1")),
     "W1-run": () => timeRun("W1-run", () => elman(device, "W1"), asIs),

@@ -5,7 +5,7 @@
 import { timeLatency, timeRun, timeTraining } from "../timing.ts"
 import { build, timeMajor, transpose } from "../workloads.ts"
 
-export function tfjsCases(tf, style) {
+export function tfjsCases(tf, style, time = timeTraining) {
   const T2 = (p) => tf.tensor(p.data, p.shape),
     TT = (p) => T2(transpose(p))
   const V = (t) => {
@@ -248,7 +248,7 @@ export function tfjsCases(tf, style) {
   const hand = style === "hand",
     one = elman("W1"),
     oneL = elmanLayers("W1")
-  const train = (w, make) => () => timeTraining(w, make, read)
+  const train = (w, make) => () => time(w, make, read)
   const c = {
     "W1-run": () => timeRun("W1-run", hand ? one : oneL, read),
     W1: train("W1", hand ? one : oneL),

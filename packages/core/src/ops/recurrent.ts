@@ -3,6 +3,7 @@ import {
   cachedKernel,
   type DType,
   DTypeError,
+  type MatmulKernel,
   type RecurrentBackwardKernel,
   type RecurrentCell,
   recurrentCells,
@@ -21,7 +22,6 @@ import { op } from "../op.js"
 import { stretched } from "../place.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
-import { add } from "./arithmetic.js"
 import { linear, matmul } from "./linalg.js"
 import { expand, reshape, zerosOf } from "./movement.js"
 import { sum } from "./reduce.js"
@@ -309,5 +309,8 @@ function weightGradient(hidden: Tensor, out: Tensor, h: Tensor, reverse: boolean
   if (steps === 1) return start
   const later = reshape(hidden.narrow(0, reverse ? 0 : 1, steps - 1), -1, width)
   const earlier = reshape(out.narrow(0, reverse ? 1 : 0, steps - 1), -1, size)
-  return add(matmul(later.transpose(0, 1), earlier), start)
+  if (sizeOf(start.shape) > 0) execute(accumulate, [later.transpose(0, 1), earlier], [start])
+  return start
 }
+
+const accumulate: MatmulKernel = { kind: "matmul", accumulate: true }
