@@ -1,6 +1,6 @@
 // Keeping gradients small before a step: by their common norm, or each element by itself.
 import { GradientError, ValueError } from "@rondo/backend"
-import { checkOptions, div, noGrad, type OptionChecks, stack, Tensor, tensor } from "@rondo/core"
+import { checkOptions, div, lengths, noGrad, type OptionChecks, stack, Tensor, tensor } from "@rondo/core"
 
 /** Options of {@link clipGradNorm_}. */
 export interface ClipOptions {
@@ -28,6 +28,16 @@ function gradientsOf(name: string, params: Iterable<Tensor> | Tensor): Tensor[] 
   })
 }
 
+/** The norm of all gradients as one vector. */
+function commonNorm(grads: readonly Tensor[], normType: number): Tensor {
+  const [first] = grads
+  // Not even one norm is its own norm where elements are counted.
+  if (grads.length === 1 && normType !== 0) return first.norm(normType)
+  const alike = grads.every(({ device, dtype }) => device === first.device && dtype === first.dtype)
+  if (normType === 2 && alike) return lengths(grads).norm()
+  return stack(grads.map((grad) => grad.norm(normType)), 0).norm(normType) // prettier-ignore
+}
+
 /**
  * Scales all gradients, as if they were one vector, so that their norm is at most `maxNorm`. Parameters without a gradient
  * do not count; of row gradients the named rows do. Nothing is read back: the scaling happens on the device.
@@ -53,9 +63,7 @@ export function clipGradNorm_(params: Iterable<Tensor> | Tensor, maxNorm: number
   const grads = gradientsOf("clipGradNorm_", params)
   if (grads.length === 0) return tensor(0)
   return noGrad(() => {
-    const norms = grads.map((grad) => grad.norm(normType))
-    // Not even one norm is its own norm where elements are counted.
-    const total = norms.length === 1 && normType !== 0 ? norms[0] : stack(norms, 0).norm(normType)
+    const total = commonNorm(grads, normType)
     if (errorIfNonfinite && !Number.isFinite(total.itemSync())) {
       throw new GradientError(`clipGradNorm_: the norm of the gradients is not finite: got ${total.itemSync()}`)
     }
