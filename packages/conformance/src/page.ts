@@ -1,7 +1,7 @@
 // The suite inside a browser page: what a harness outside calls, check by check. It opens no browser and writes no report.
 import { pickChecks } from "./checks/index.js"
 import { fail } from "./compare.js"
-import { Ledger } from "./deviation.js"
+import { type Deviation, Ledger } from "./deviation.js"
 import { type Report, type Row, summarise } from "./report.js"
 import {
   byOp,
@@ -56,23 +56,30 @@ async function fetchGoldens(): Promise<Uint8Array> {
   return new Uint8Array(await answer.arrayBuffer())
 }
 
+/** Options of {@link servePage}. */
+export interface PageOptions extends SuiteOptions {
+  /** Finds deviations that depend on the device which the page meets; called once, before the suite opens its own. */
+  readonly findDeviations?: () => Promise<readonly Deviation[]>
+}
+
 class Session implements PageSuite {
   private readonly make: Make
-  private readonly options: SuiteOptions
-  private readonly ledger: Ledger
+  private readonly options: PageOptions
+  private ledger = new Ledger([])
   private readonly rows: Row[] = []
   private readonly planned = new Map<string, readonly Case[]>()
   private readonly finished = new Set<string>()
   private context: Context | null = null
   private whole = true
 
-  constructor(make: Make, options: SuiteOptions) {
+  constructor(make: Make, options: PageOptions) {
     this.make = make
     this.options = options
-    this.ledger = new Ledger(options.deviations ?? [])
   }
 
   async open(only = this.options.only): Promise<PageFacts> {
+    const { deviations = [], findDeviations } = this.options
+    this.ledger = new Ledger([...deviations, ...((await findDeviations?.()) ?? [])])
     const collect = this.options.collect ?? collector()
     const context = await openContext(this.make, {
       goldens: fetchGoldens,
@@ -127,7 +134,7 @@ class Session implements PageSuite {
  * servePage(() => new MyBackend(), { reference: () => new CpuJs() })
  * ```
  */
-export function servePage(make: Make, options: SuiteOptions): void {
+export function servePage(make: Make, options: PageOptions): void {
   const suite: PageSuite = new Session(make, options)
   Object.assign(globalThis, { rondoSuite: suite })
 }

@@ -33,40 +33,82 @@ export function stepForm(sums: number, blocks: number, batch: number, kFast: boo
   const each = Math.min(4, Math.max(1, rows / 4))
   const units = sums * blocks === 1 ? 16 : 8
   const deep = rows === 32 ? 32 : 64
-  const parts = Math.min(deep / 4, 256 / (units * (rows / each)))
+  // Every thread has its cost before it adds a term: more of them only where each ends an element.
+  const threads = rows === 32 ? 256 : 128
+  const parts = Math.min(deep / 4, threads / (units * (rows / each)))
   return { units, blocks, rows, each, parts, deep, kFast }
 }
 
 interface Product {
   /** Sums of each thread and row: one a gate, or one a block of units. */
   readonly sums: number
-  /** Terms, as an expression. */
+  /** Terms, as an expression, and whether they always fill the tiles. */
   readonly terms: string
+  readonly full: boolean
   readonly allUnits: number
   readonly form: StepForm
-  /** Element (row, k) of what is multiplied, and the weight of a sum of a unit for term k. */
+  /** Element (row, k) of what is multiplied, and the weight of a sum of a unit for term k: all of them numbers that exist. */
   readonly readRow: string
   readonly readWeight: string
 }
 
-/** Declarations, and the body up to where threads with `lane == 0u` hold `total<sum>_<v>` for their rows. */
-function product({ sums, terms, allUnits, form, readRow, readWeight }: Product, prologue: string): string {
-  const { units, blocks, rows, each, parts, deep, kFast } = form
-  const threads = units * (rows / each) * parts
-  const quads = deep / 4
-  const stride = quads + 1
-  const weightAt = rows * stride
-  const count = sums * each
-  const packed = Math.ceil(count / 4)
-  const size = Math.max((rows + sums * units) * stride, threads * packed)
-  const flat = (i: number): string => (i < count ? `sum${Math.floor(i / each)}_${i % each}` : "0.0")
-  const fourTerms = (read: string): string =>
-    lines(4, (c) => `{ let k = k0 + quad * 4u + ${c}u; if (k < ${terms}) { four[${c}] = ${read}; } }`, " ")
-  const [quad, line] = kFast ? [`i % ${quads}u`, `i / ${quads}u`] : [`i / ${sums * units}u`, `i % ${sums * units}u`]
+const threadsOf = ({ units, rows, each, parts }: StepForm): number => units * (rows / each) * parts
+/** Elements that a thread ends. */
+const shareOf = (form: StepForm): number => Math.ceil((form.rows * form.units * form.blocks) / threadsOf(form))
+
+/** Statements for each element that a thread ends, `row` and `unit`, if there is such an element. */
+const eachElement = (form: StepForm, allUnits: number, text: (i: number) => string): string =>
+  lines(shareOf(form), (i) => {
+    const wide = form.units * form.blocks
+    return `if (${inTile(form, i)}) { let row = row0 + ${elementOf(form, i)} / ${wide}u; let unit = unit0 + ${elementOf(form, i)} % ${wide}u;
+    if (row < ${param(step.batch)} && unit < ${allUnits}u) {
+      ${text(i)}
+    } }`
+  })
+const elementOf = (form: StepForm, i: number): string => `(t + ${i * threadsOf(form)}u)`
+const inTile = (form: StepForm, i: number): string => `${elementOf(form, i)} < ${form.rows * form.units * form.blocks}u`
+
+/** Statements that copy the tiles from term `k0` on: neighbouring threads read neighbouring elements where they can. */
+function loads({ sums, terms, full, allUnits, form }: Product): string {
+  const { units, blocks, rows, each, deep, kFast } = form
+  const threads = threadsOf(form)
+  const whole = (value: string): string => (full ? value : `select(0.0, ${value}, k < ${terms})`)
+  const copy = (count: number, text: (t: string) => string): string =>
+    lines(Math.ceil(count / threads), (i) => {
+      const guard = (i + 1) * threads > count ? `if (t < ${count - i * threads}u) ` : ""
+      return `${guard}{ ${text(`(t + ${i * threads}u)`)} }`
+    })
+  const term = full ? "k" : `min(k, ${terms} - 1u)`
+  const [across, along] = kFast ? [(t: string) => `${t} / ${deep}u`, (t: string) => `${t} % ${deep}u`] : [(t: string) => `${t} % ${units}u`, (t: string) => `${t} / ${units}u`] // prettier-ignore
+  const rowTile = copy((rows / each) * deep, (t) => {
+    const values = Array.from({ length: each }, (_, v) => whole(`row_at(min(head + ${v}u, last_row), kept)`))
+    return `let line = ${t} / ${deep}u; let kk = ${t} % ${deep}u; let k = k0 + kk; let kept = ${term}; let head = row0 + line * ${each}u;
+      rows[kk * ${rows / each + 1}u + line] = ${vector(each)}(${values.join(", ")});`
+  })
+  const weightTile = copy(units * deep, (t) => {
+    const unit = (s: number): string => `min(unit0 + ${blocks > 1 ? s * units : 0}u + one, ${allUnits - 1}u)`
+    return `let one = ${across(t)}; let kk = ${along(t)}; let k = k0 + kk; let kept = ${term};
+      ${lines(sums, (s) => `weights[kk * ${sums * units + 1}u + ${s * units}u + one] = ${whole(`weight_at(${blocks > 1 ? 0 : s}u, ${unit(s)}, kept)`)};`)}`
+  })
+  return `${rowTile}\n    ${weightTile}`
+}
+
+/** Declarations, and the body up to where threads hold `total<sum>_<i>` for the elements that they end. */
+function product(all: Product, prologue: string): string {
+  const { sums, terms, form, readRow, readWeight } = all
+  const { units, blocks, rows, each, parts, deep } = form
+  const threads = threadsOf(form)
+  const [type, share] = [vector(each), shareOf(form)]
+  const perPart = threads / parts
+  const place = (i: number): string => `let e = ${elementOf(form, i)}; let place = (e / ${units * blocks * each}u) * ${units}u + e % ${units}u; let v = (e / ${units * blocks}u) % ${each}u;` // prettier-ignore
+  const gather = (s: number, i: number): string =>
+    `if (${inTile(form, i)}${blocks > 1 ? ` && (${elementOf(form, i)} / ${units}u) % ${blocks}u == ${s}u` : ""}) { ${place(i)}
+    ${lines(parts, (p) => `total${blocks > 1 ? 0 : s}_${i} += rows[${p * perPart}u + place]${each > 1 ? "[v]" : ""};`, " ")} }`
   return `
 fn row_at(row: u32, k: u32) -> f32 { ${readRow} }
 fn weight_at(gate: u32, unit: u32, k: u32) -> f32 { return ${readWeight}; }
-var<workgroup> tiles: array<vec4<f32>, ${size}>;
+var<workgroup> rows: array<${type}, ${Math.max(deep * (rows / each + 1), threads)}>;
+var<workgroup> weights: array<f32, ${deep * (sums * units + 1)}>;
 @compute @workgroup_size(${threads})
 fn main(
   @builtin(local_invocation_index) t: u32,
@@ -74,44 +116,33 @@ fn main(
 ) {
   let own = t % ${units}u;
   let line = (t / ${units}u) % ${rows / each}u;
-  let lane = t / ${units * (rows / each)}u;
-  let unit = id.x * ${units * blocks}u + own;
+  let lane = t / ${perPart}u;
+  let unit0 = id.x * ${units * blocks}u;
   let row0 = id.y * ${rows}u;
+  let last_row = ${param(step.batch)} - 1u;
   ${prologue}
-  ${lines(count, (i) => `var ${flat(i)} = 0.0;`, " ")}
+  ${lines(sums, (s) => `var sum${s} = ${type}(0.0);`, " ")}
   for (var k0 = 0u; k0 < ${terms}; k0 += ${deep}u) {
-    for (var i = t; i < ${rows * quads}u; i += ${threads}u) {
-      let quad = i % ${quads}u;
-      let row = row0 + i / ${quads}u;
-      var four = vec4<f32>(0.0);
-      if (row < ${param(step.batch)}) { ${fourTerms("row_at(row, k)")} }
-      tiles[(i / ${quads}u) * ${stride}u + quad] = four;
-    }
-    for (var i = t; i < ${sums * units * quads}u; i += ${threads}u) {
-      let quad = ${quad};
-      let line = ${line};
-      let unit = id.x * ${units * blocks}u + ${blocks > 1 ? "line" : `line % ${units}u`};
-      var four = vec4<f32>(0.0);
-      if (unit < ${allUnits}u) { ${fourTerms(`weight_at(line / ${units}u, unit, k)`)} }
-      tiles[${weightAt}u + line * ${stride}u + quad] = four;
-    }
+    ${loads(all)}
     workgroupBarrier();
-    for (var quad = lane; quad < ${quads}u; quad += ${parts}u) {
-      ${lines(each, (v) => `let x${v} = tiles[(line + ${(v * rows) / each}u) * ${stride}u + quad];`, " ")}
-      ${lines(sums, (s) => `let w${s} = tiles[${weightAt}u + (${s * units}u + own) * ${stride}u + quad];`, " ")}
-      ${lines(count, (i) => `${flat(i)} += dot(x${i % each}, w${Math.floor(i / each)});`, " ")}
+    for (var kk = lane; kk < ${deep}u; kk += ${parts}u) {
+      let x = rows[kk * ${rows / each + 1}u + line];
+      ${lines(sums, (s) => `sum${s} += x * weights[kk * ${sums * units + 1}u + ${s * units}u + own];`)}
     }
     workgroupBarrier();
   }
-  ${lines(packed, (p) => `tiles[${p * threads}u + t] = vec4<f32>(${[0, 1, 2, 3].map((c) => flat(4 * p + c)).join(", ")});`)}
+  ${lines(share, (i) => lines(blocks > 1 ? 1 : sums, (s) => `var total${s}_${i} = 0.0;`, " "))}
+  ${lines(
+    sums,
+    (s) => `rows[t] = sum${s};
   workgroupBarrier();
-  if (lane != 0u || unit >= ${allUnits}u) { return; }
-  ${lines(packed, (p) => `var packed${p} = tiles[${p * threads}u + t]; for (var part = 1u; part < ${parts}u; part++) { packed${p} += tiles[${p * threads}u + part * ${threads / parts}u + t]; }`)}
-  ${lines(count, (i) => `let total${Math.floor(i / each)}_${i % each} = packed${i >> 2}[${i & 3}];`)}
+  ${lines(share, (i) => gather(s, i))}
+  workgroupBarrier();`,
+  )}
 `
 }
 
-const rowOf = ({ rows, each }: StepForm, v: number): string => `row0 + line + ${(v * rows) / each}u`
+const vector = (each: number): string => (each === 1 ? "f32" : `vec${each}<f32>`)
 
 /** One step forward; the state before is the output at time `other`, or at the first step the initial one. */
 export function forwardStep(form: ForwardForm, cut: StepForm): ShaderSource {
@@ -123,24 +154,22 @@ export function forwardStep(form: ForwardForm, cut: StepForm): ShaderSource {
     `if (${mode} == 1u) { ${name} = ${start}; } else { ${name} = ${later}; }`
   const lstm = cell === "lstm"
   // What the cell reads besides the products is on its way while these are computed.
-  const prologue = lines(cut.each, (v) => `
-  ${lines(gates, (g) => `var p${g}_${v} = 0.0;`, " ")} var h_${v} = 0.0; var c_${v} = 0.0;
-  if (lane == 0u && unit < ${units}u && ${rowOf(cut, v)} < ${param(step.batch)}) { let row = ${rowOf(cut, v)};
-    ${lines(gates, (g) => `p${g}_${v} = ${operands.read("projected", time, "row", `${g * units}u + unit`)};`)}
-    h_${v} = row_at(row, unit);
-    ${lstm ? either(`c_${v}`, operands.read("c", "row", "unit"), operands.read("cells", before, "row", "unit")) : ""}
-  }`) // prettier-ignore
+  const prologue = `${lines(shareOf(cut), (i) => `${lines(gates, (g) => `var p${g}_${i} = 0.0;`, " ")} var h_${i} = 0.0; var c_${i} = 0.0;`)}
+  ${eachElement(cut, units, (i) => `${lines(gates, (g) => `p${g}_${i} = ${operands.read("projected", time, "row", `${g * units}u + unit`)};`)}
+    h_${i} = row_at(row, unit);
+    ${lstm ? either(`c_${i}`, operands.read("c", "row", "unit"), operands.read("cells", before, "row", "unit")) : ""}`)}` // prettier-ignore
   const readRow = `var x = 0.0; ${either("x", operands.read("h", "row", "k"), operands.read("output", before, "row", "k"))} return x;`
   const readWeight = operands.read("weight", `gate * ${units}u + unit`, "k")
-  const body = product({ sums: gates, terms: `${units}u`, allUnits: units, form: cut, readRow, readWeight }, prologue)
+  const body = product(
+    { sums: gates, terms: `${units}u`, full: units % cut.deep === 0, allUnits: units, form: cut, readRow, readWeight },
+    prologue,
+  )
   const bias = (g: number): string =>
     operands.has("bias") ? ` + ${operands.read("bias", `${g * units}u + unit`)}` : ""
-  const ends = lines(cut.each, (v) => {
-    const names = forwardInputs(cell, (g) => `p${g}_${v}`, (g) => rounded(dtype, `(total${g}_${v}${bias(g)})`), `h_${v}`, `c_${v}`) // prettier-ignore
-    return `{ let row = ${rowOf(cut, v)}; if (row < ${param(step.batch)}) {
-      let result = cell(${inputs.map((i) => names[i]).join(", ")});
-      ${forwardWrites(form, time, "row", "unit")}
-    } }`
+  const ends = eachElement(cut, units, (i) => {
+    const names = forwardInputs(cell, (g) => `p${g}_${i}`, (g) => rounded(dtype, `(total${g}_${i}${bias(g)})`), `h_${i}`, `c_${i}`) // prettier-ignore
+    return `let result = cell(${inputs.map((n) => names[n]).join(", ")});
+      ${forwardWrites(form, time, "row", "unit")}`
   })
   return { name: "recurrent", kinds: operands.bindings.kinds, code: `${source}${body}${ends}\n}` }
 }
@@ -160,17 +189,14 @@ export function backwardStep(form: BackwardForm, cut: StepForm): ShaderSource {
   const terms = `select(${gates * units}u, 0u, ${mode} == 1u)`
   const readRow = `return ${operands.read(gru ? "hidden" : "projected", param(step.other), "row", "k")};`
   const readWeight = operands.read("weight", "k", "unit")
-  const body = product({ sums: cut.blocks, terms: "terms", allUnits: units, form: cut, readRow, readWeight }, `let terms = ${terms};`) // prettier-ignore
-  const ends = lines(cut.each * cut.blocks, (at) => {
-    const [v, block] = [at % cut.each, Math.floor(at / cut.each)]
+  const body = product({ sums: cut.blocks, terms: "terms", full: (gates * units) % cut.deep === 0, allUnits: units, form: cut, readRow, readWeight }, `let terms = ${terms};`) // prettier-ignore
+  const ends = eachElement(cut, units, (i) => {
     const place = { time, before: `(${time} ${reverse ? "+" : "-"} 1u)`, isFirst: `${param(step.isFirst)} == 1u`, row: "row", unit: "unit", prefix: "i" } // prettier-ignore
     const gradients = cell === "lstm" ? ["g", operands.read("dc", "row", "unit")] : ["g"]
     const { statements, names } = backwardInputs(form, compiled, gradients, place)
     const keep = carried ? operands.write(gru ? "dh" : "dc", carried, "row", "unit") : ""
     const passed = gru ? "true" : `${mode} == 1u`
-    return `{ let row = ${rowOf(cut, v)}; let unit = first_unit + ${block * cut.units}u;
-      if (row < ${param(step.batch)} && unit < ${units}u) {
-      var dh = total${block}_${v};
+    return `var dh = total0_${i};
       if (${passed}) { dh += ${operands.read("dh", "row", "unit")}; }
       dh = ${rounded(dtype, "dh")};
       if (${mode} == 2u) {
@@ -181,13 +207,11 @@ export function backwardStep(form: BackwardForm, cut: StepForm): ShaderSource {
       let result = cell(${names.join(", ")});
       ${backwardWrites(form, time, "row", "unit")}
       ${keep}
-      }
-    } }`
+      }`
   })
   return {
     name: "recurrentBackward",
     kinds: operands.bindings.kinds,
-    code: `${compiled.source}${body}  let first_unit = unit;
-  ${ends}\n}`,
+    code: `${compiled.source}${body}${ends}\n}`,
   }
 }

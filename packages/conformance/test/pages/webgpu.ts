@@ -2,5 +2,9 @@
 import { CpuJs } from "@rondo/backend-cpu-js"
 import { WebGpu } from "@rondo/backend-webgpu"
 import { servePage } from "../../src/page.js"
+import { denormalDeviations } from "../denormals.js"
 
-servePage(() => WebGpu.open(), { reference: () => new CpuJs() })
+servePage(() => WebGpu.open(), {
+  reference: () => new CpuJs(),
+  findDeviations: async () => denormalDeviations(await WebGpu.open()),
+})
