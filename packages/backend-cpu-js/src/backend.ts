@@ -3,6 +3,7 @@ import {
   type Backend,
   type BackendProvider,
   type Capabilities,
+  checkByteRange,
   DeviceError,
   dtypes,
   type Kernel,
@@ -155,14 +156,14 @@ export class CpuJs implements Backend {
   write(storage: Storage, data: ArrayBufferView, byteOffset = 0): void {
     this.checkOpen()
     const { buffer } = blockOf(storage)
-    checkRange("write", storage, byteOffset, data.byteLength)
+    checkByteRange("write", storage.bytes, byteOffset, data.byteLength)
     new Uint8Array(buffer).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), byteOffset)
   }
 
   readSync(storage: Storage, byteOffset: number, byteLength: number): ArrayBuffer {
     this.checkOpen()
     const { buffer } = blockOf(storage)
-    checkRange("read", storage, byteOffset, byteLength)
+    checkByteRange("read", storage.bytes, byteOffset, byteLength)
     return buffer.slice(byteOffset, byteOffset + byteLength)
   }
 
@@ -212,13 +213,6 @@ export class CpuJs implements Backend {
   private checkOpen(): void {
     if (this.closed) throw new DeviceError("cpu-js: the device is closed; open it again")
   }
-}
-
-function checkRange(operation: string, storage: Storage, byteOffset: number, byteLength: number): void {
-  if (byteOffset >= 0 && byteLength >= 0 && byteOffset + byteLength <= storage.bytes) return
-  throw new ValueError(
-    `${operation}: bytes out of range: got ${byteOffset} to ${byteOffset + byteLength}, expected within 0 to ${storage.bytes}`,
-  )
 }
 
 /** Finds and opens the reference backend; it can be had everywhere. */

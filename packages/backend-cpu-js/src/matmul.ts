@@ -1,11 +1,10 @@
 // The matmul kernel: batches, bias, accumulation and epilogue around the products of gemm.ts.
 import {
-  collapse,
   computeDType,
   type DType,
   type HostArray,
+  joinRows,
   kernels,
-  type MapKernel,
   type MatmulKernel,
   sizeOf,
   type View,
@@ -46,14 +45,9 @@ function int64Product({ m, n, k, a, b, out, bias, old }: Product<BigInt64Array>)
   }
 }
 
-const copies = new Map<string, MapKernel>()
-
 /** Converts one view into another. */
 function convert(from: View, to: View): void {
-  const key = `${from.dtype} ${to.dtype}`
-  let kernel = copies.get(key)
-  if (!kernel) copies.set(key, (kernel = kernels.copy(from.dtype, to.dtype)))
-  runMap(kernel, [from], [to], [])
+  runMap(kernels.copy(from.dtype, to.dtype), [from], [to], [])
 }
 
 /** The view itself, or for 16-bit floats a float32 copy to compute with. */
@@ -67,22 +61,6 @@ function computable(view: View): View {
 function matrixOf(view: View, array: HostArray, at: number): Matrix<HostArray> {
   const rank = view.shape.length
   return { array, at, rowStep: view.strides[rank - 2], colStep: view.strides[rank - 1] }
-}
-
-/** Joins batch dims and rows into one long matrix where b is the same for all, so that packing b pays once. */
-function joinRows(views: readonly View[]): readonly View[] {
-  const [out, , b] = views
-  const rank = out.shape.length
-  if (rank < 3 || b.strides.slice(0, -2).some((stride, d) => stride !== 0 && b.shape[d] !== 1)) return views
-  const rows = views.filter((view) => view !== b)
-  const nest = collapse(out.shape.slice(0, -1), rows.map((view) => view.strides.slice(0, -1))) // prettier-ignore
-  if (nest.shape.length !== 1) return views
-  const joined = rows.map((view, v): View => {
-    const last = rank - 1
-    return { ...view, shape: [nest.shape[0], view.shape[last]], strides: [nest.strides[v][0], view.strides[last]] }
-  })
-  const flat: View = { ...b, shape: b.shape.slice(-2), strides: b.strides.slice(-2) }
-  return [joined[0], joined[1], flat, ...joined.slice(2)]
 }
 
 /** Computes `out = a @ b + bias + old` for every batch; dtypes agree and none is a 16-bit float. */

@@ -6,9 +6,10 @@ import {
   type MapKernel,
   type MatmulKernel,
   type RecurrentBackwardKernel,
-  type RecurrentCell,
-  type RecurrentKernel,
+  recurrentBackwardOperands,
   recurrentCells,
+  type RecurrentKernel,
+  recurrentOperands,
   type View,
 } from "@rondo/backend"
 import { runMap } from "./map.js"
@@ -69,50 +70,25 @@ const order = (steps: number, reverse: boolean): number[] =>
   Array.from({ length: steps }, (_, i) => (reverse ? steps - 1 - i : i))
 
 export function runRecurrent(kernel: RecurrentKernel, inputs: readonly View[], outputs: readonly View[]): void {
-  const { gates, saved, forward } = recurrentCells[kernel.cell]
-  const states = kernel.cell === "lstm" ? 2 : 1
-  const [projected, weight, ...rest] = inputs
-  const bias = kernel.bias ? (rest.shift() as View) : null
-  const written = outputs.slice(0, states)
-  const kept = kernel.save && saved > 0 ? outputs[states] : null
+  const { gates, saved: savedCount, forward } = recurrentCells[kernel.cell]
+  const { projected, weight, bias, h, c, output, cells, saved } = recurrentOperands(kernel, inputs, outputs)
+  const written = cells ? [output, cells] : [output]
   const [steps, batch, width] = projected.shape
   const { dtype } = projected
-  const step = mapOf(`${kernel.cell} ${kept !== null} ${dtype}`, () =>
-    forward(dtype).slice(0, kept ? undefined : states),
+  const step = mapOf(`${kernel.cell} ${saved !== null} ${dtype}`, () =>
+    forward(dtype).slice(0, saved ? undefined : written.length),
   )
   const hidden = scratchView([batch, width], dtype)
   const product: MatmulKernel = bias ? kernels.matmulBias : kernels.matmul
   const weightT = transposed(weight)
-  let state: readonly View[] = rest
+  let state: readonly View[] = c ? [h, c] : [h]
   for (const t of order(steps, kernel.reverse)) {
     runMatmul(product, [state[0], weightT, ...(bias ? [asRows(bias, batch)] : [])], hidden, [])
     const next = written.map((view) => at(view, t))
     const operands = [...parts(at(projected, t), gates), ...parts(hidden, gates), ...state]
-    runMap(step, operands, [...next, ...(kept ? parts(at(kept, t), saved) : [])], [])
+    runMap(step, operands, [...next, ...(saved ? parts(at(saved, t), savedCount) : [])], [])
     state = next
   }
-}
-
-/** What the backward kernel reads and writes, by name. */
-function named(cell: RecurrentCell, inputs: readonly View[], outputs: readonly View[]) {
-  const isLSTM = cell === "lstm"
-  const list = [...inputs]
-  const take = (): View => list.shift() as View
-  const gradOutput = take()
-  const gradH = take()
-  const gradC = isLSTM ? take() : null
-  const weight = take()
-  const sequences = [take()]
-  const initial = [take()]
-  if (isLSTM) {
-    sequences.push(take())
-    initial.push(take())
-  }
-  const saved = list.length > 0 ? take() : null
-  const into = [...outputs]
-  const projected = into.shift() as View
-  const hidden = cell === "gru" ? (into.shift() as View) : projected
-  return { gradOutput, gradH, gradC, weight, sequences, initial, saved, projected, hidden, dh: into[0], dc: into[1] }
 }
 
 export function runRecurrentBackward(
@@ -122,26 +98,28 @@ export function runRecurrentBackward(
 ): void {
   const { cell } = kernel
   const { gates, saved: savedCount, backward } = recurrentCells[cell]
-  const v = named(cell, inputs, outputs)
+  const v = recurrentBackwardOperands(kernel, inputs, outputs)
   const { dtype } = v.weight
+  const sequences = v.cells ? [v.output, v.cells] : [v.output]
+  const initial = v.c ? [v.h, v.c] : [v.h]
   const step = mapOf(`${cell} backward ${dtype}`, () => backward(dtype))
   const sum = mapOf(`sum ${dtype}`, () => [e.add(e.input(0, dtype), e.input(1, dtype))])
   const g = scratchView(v.dh.shape, dtype)
   // The gradients that travel back through time live in the outputs for the first state.
   copy(v.gradH, v.dh)
-  if (v.gradC) copy(v.gradC, v.dc)
+  if (v.gradC && v.dc) copy(v.gradC, v.dc)
   const times = order(v.gradOutput.shape[0], !kernel.reverse)
   times.forEach((t, i) => {
-    const before = i + 1 < times.length ? v.sequences.map((view) => at(view, times[i + 1])) : v.initial
-    const after = v.sequences.map((view) => at(view, t))
+    const before = i + 1 < times.length ? sequences.map((view) => at(view, times[i + 1])) : initial
+    const after = sequences.map((view) => at(view, t))
     runMap(sum, [at(v.gradOutput, t), v.dh], [g], [])
     const states = after.flatMap((view, s) => [view, before[s]])
     const operands = [g, ...(v.dc ? [v.dc] : []), ...(v.saved ? parts(at(v.saved, t), savedCount) : []), ...states]
-    const toHidden = at(v.hidden, t)
+    const toHidden = at(v.hidden ?? v.projected, t)
     const results = parts(at(v.projected, t), gates)
-    if (cell === "gru") results.push(...parts(toHidden, gates), v.dh)
+    if (v.hidden) results.push(...parts(toHidden, gates), v.dh)
     if (v.dc) results.push(v.dc)
     runMap(step, operands, results, [])
-    runMatmul({ kind: "matmul", accumulate: cell === "gru" }, [toHidden, v.weight], v.dh, [])
+    runMatmul({ kind: "matmul", accumulate: v.hidden !== null }, [toHidden, v.weight], v.dh, [])
   })
 }

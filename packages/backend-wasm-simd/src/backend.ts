@@ -3,6 +3,7 @@ import {
   type Backend,
   type BackendProvider,
   type Capabilities,
+  checkByteRange,
   DeviceError,
   type Kernel,
   type MemoryStats,
@@ -188,7 +189,7 @@ export class WasmSimd implements Backend {
   write(storage: Storage, data: ArrayBufferView, byteOffset = 0): void {
     this.checkOpen()
     const { address, bytes } = liveStorage(storage, this)
-    checkRange("write", bytes, byteOffset, data.byteLength)
+    checkByteRange("write", bytes, byteOffset, data.byteLength)
     const from = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     new Uint8Array(this.engine.memory.buffer, address + byteOffset, data.byteLength).set(from)
   }
@@ -196,7 +197,7 @@ export class WasmSimd implements Backend {
   readSync(storage: Storage, byteOffset: number, byteLength: number): ArrayBuffer {
     this.checkOpen()
     const { address, bytes } = liveStorage(storage, this)
-    checkRange("read", bytes, byteOffset, byteLength)
+    checkByteRange("read", bytes, byteOffset, byteLength)
     return new Uint8Array(this.engine.memory.buffer, address + byteOffset, byteLength).slice().buffer
   }
 
@@ -266,13 +267,6 @@ export class WasmSimd implements Backend {
   private checkOpen(): void {
     if (this.closed) throw new DeviceError("wasm-simd: the device is closed; open it again")
   }
-}
-
-function checkRange(operation: string, bytes: number, byteOffset: number, byteLength: number): void {
-  if (byteOffset >= 0 && byteLength >= 0 && byteOffset + byteLength <= bytes) return
-  throw new ValueError(
-    `${operation}: bytes out of range: got ${byteOffset} to ${byteOffset + byteLength}, expected within 0 to ${bytes}`,
-  )
 }
 
 function checkOptions(memoryLimit: number, threads: number | false | undefined): void {

@@ -2,11 +2,9 @@
 import {
   byteSize,
   collapse,
-  contiguousStrides,
   type DType,
   type GatherKernel,
   IndexError,
-  kernels,
   type ScatterKernel,
   sizeOf,
   type View,
@@ -15,8 +13,8 @@ import type { FunctionBuilder, Local, Value } from "./assembler/function.js"
 import type { ModuleBuilder } from "./assembler/module.js"
 import type { Engine } from "./engine.js"
 import { loadLanes, storeLanes, storeSome } from "./lanes.js"
-import { runMap } from "./map.js"
-import { type Cut, emitNest, LayoutCache, type Ready, runReady, scratchView, withScratch } from "./nest.js"
+import { type Cut, emitNest, LayoutCache, type Ready, runReady } from "./nest.js"
+import { withScratch } from "./scratch.js"
 import { addressOf } from "./storage.js"
 import { VectorCode, VectorTarget } from "./vector.js"
 
@@ -250,12 +248,7 @@ function cutOf(sizes: readonly number[], steps: readonly (readonly number[])[]):
 /** Calls `use` with a view that shares no memory with `output`: the view itself, or a copy. */
 function apart(engine: Engine, view: View, output: View, use: (view: View) => void): void {
   if (view.storage !== output.storage || sizeOf(view.shape) === 0) return use(view)
-  const { dtype, shape } = view
-  withScratch(engine, sizeOf(shape) * byteSize(dtype), (address) => {
-    const copy = scratchView(address, dtype, shape, contiguousStrides(shape))
-    runMap(engine, kernels.copy(dtype, dtype), [view], [copy], [])
-    use(copy)
-  })
+  withScratch(engine, (scratch) => use(scratch.copy(view)))
 }
 
 function run(engine: Engine, mode: Mode, dim: number, to: View, from: View, index: View): void {

@@ -264,6 +264,10 @@ export function runMap(
   runReady(engine, { fn, args, slots, cut: { slot: 0, unit: 64, steps }, work: size * plan.cost, scalarsAt: 1 + views.length }, views, scalars) // prettier-ignore
 }
 
+/** Copies a view into another of its shape, converting it. */
+export const copyView = (engine: Engine, from: View, to: View): void =>
+  runMap(engine, kernels.copy(from.dtype, to.dtype), [from], [to], [])
+
 /** Any strides: few dims, the innermost one emitted for how each operand walks it. */
 function nestOf(engine: Engine, plan: MapPlan, views: readonly View[], outputs: number): Ready {
   const nest = collapse(views[0].shape, views.map(({ strides }) => strides)) // prettier-ignore

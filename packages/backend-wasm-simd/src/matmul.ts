@@ -3,10 +3,9 @@ import {
   byteSize,
   cachedKernel,
   collapse,
-  contiguousStrides,
   type DType,
   e,
-  kernels,
+  joinRows,
   type MapKernel,
   type MatmulKernel,
   program,
@@ -15,27 +14,9 @@ import {
 } from "@rondo/backend"
 import type { Engine } from "./engine.js"
 import { multiply, type Operand, type Product, type ProductDType, transposed } from "./gemm/multiply.js"
-import { runMap } from "./map.js"
-import { addressOf, WasmStorage } from "./storage.js"
-
-/** Views over memory that is given back when `use` returns. */
-function withScratch(engine: Engine, use: (scratch: (shape: readonly number[], dtype: DType) => View) => void): void {
-  const taken: number[] = []
-  try {
-    use((shape, dtype) => {
-      const bytes = sizeOf(shape) * byteSize(dtype)
-      const address = engine.heap.alloc(bytes)
-      taken.push(address)
-      const storage = new WasmStorage(bytes, address, engine)
-      return { storage, dtype, shape, strides: contiguousStrides(shape), offset: 0 }
-    })
-  } finally {
-    for (const address of taken) engine.heap.free(address)
-  }
-}
-
-const copy = (engine: Engine, from: View, to: View): void =>
-  runMap(engine, kernels.copy(from.dtype, to.dtype), [from], [to], [])
+import { copyView, runMap } from "./map.js"
+import { withScratch } from "./scratch.js"
+import { addressOf } from "./storage.js"
 
 /** Adds a view to another. */
 function addTo(engine: Engine, from: View, to: View): void {
@@ -50,35 +31,6 @@ function addTo(engine: Engine, from: View, to: View): void {
 function operand(view: View, size: number, rowStride: number, batchStride: number): Operand {
   const column = view.strides[view.strides.length - 1] * size
   return { at: addressOf(view), row: rowStride * size, column, batch: batchStride * size }
-}
-
-/** Whether all batches of a view are one. */
-function oneForAll({ shape, strides }: View): boolean {
-  for (let d = 0; d < shape.length - 2; d++) if (strides[d] !== 0 && shape[d] !== 1) return false
-  return true
-}
-
-/**
- * Joins batches and rows into one long matrix where b is the same for all and the others lie so: b is then packed once.
- * In order: out, a, b, and perhaps a bias.
- */
-function joinRows(views: readonly View[]): readonly View[] {
-  const [out, , b] = views
-  const last = out.shape.length - 1
-  if (last < 2 || !oneForAll(b)) return views
-  const rows = views.filter((view) => view !== b)
-  const nest = collapse(out.shape.slice(0, -1), rows.map((view) => view.strides.slice(0, -1))) // prettier-ignore
-  if (nest.shape.length > 1) return views
-  const joined = rows.map((view, v): View => {
-    return {
-      ...view,
-      shape: [nest.shape[0] ?? 1, view.shape[last]],
-      strides: [nest.strides[v][0] ?? 0, view.strides[last]],
-    }
-  })
-  if (!isPlain(joined[0])) return views
-  const flat: View = { ...b, shape: b.shape.slice(-2), strides: b.strides.slice(-2) }
-  return [joined[0], joined[1], flat, ...joined.slice(2)]
 }
 
 /** Runs products of any number of batch dims; `start` lies as `product` wants it. Views are of one product dtype. */
@@ -156,12 +108,13 @@ function canStart(out: View, bias: View): boolean {
 
 /** `out = a b + bias`, or with `accumulate` added to what `out` holds. All of one product dtype; `out` is neither a nor b. */
 function multiplyInto(engine: Engine, views: readonly View[], accumulate: boolean): void {
-  const [out, a, b, bias] = joinRows(views)
+  const joined = joinRows(views)
+  const [out, a, b, bias] = isPlain(joined[0]) ? joined : views
   let start = accumulate ? out : null
   if (bias && !accumulate && canStart(out, bias)) start = bias
   else if (bias) {
     if (accumulate) addTo(engine, bias, out)
-    else copy(engine, bias, out)
+    else copyView(engine, bias, out)
     start = out
   }
   multiplyBatches(engine, out, a, b, start)
@@ -209,18 +162,13 @@ export function runMatmul(
   withScratch(engine, (scratch) => {
     const epilogue = epilogueOf(kernel)
     const dtype = isProduct(a.dtype) ? a.dtype : "int32"
-    const as = (view: View, to: DType): View => {
-      if (view.dtype === to) return view
-      const converted = scratch(view.shape, to)
-      copy(engine, view, converted)
-      return converted
-    }
+    const as = (view: View, to: DType): View => (view.dtype === to ? view : scratch.copy(view, to))
     const free = !taken && !further.some((view) => addressOf(view) === at)
-    const product = free && dtype === output.dtype && isPlain(output) ? output : scratch(output.shape, dtype)
-    if (accumulate && product !== output) copy(engine, output, product)
+    const product = free && dtype === output.dtype && isPlain(output) ? output : scratch.view(output.shape, dtype)
+    if (accumulate && product !== output) copyView(engine, output, product)
     const operands = (bias ? [a, b, bias] : [a, b]).map((view) => as(view, dtype))
     multiplyInto(engine, [product, ...operands], accumulate)
-    if (!epilogue) return product === output ? undefined : copy(engine, product, output)
+    if (!epilogue) return product === output ? undefined : copyView(engine, product, output)
     // Integers narrower than what they were summed in wrap before the epilogue sees them.
     const value = as(as(product, a.dtype), epilogue.dtype ?? a.dtype)
     runMap(engine, epilogue.map, [value, ...further], [output], scalars)

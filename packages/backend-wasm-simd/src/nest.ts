@@ -4,7 +4,7 @@ import { byteSize, type DType, type View } from "@rondo/backend"
 import type { FunctionBuilder, Local, Value } from "./assembler/function.js"
 import type { Call, Compiled, Engine } from "./engine.js"
 import type { Walk } from "./map.js"
-import { addressOf, WasmStorage } from "./storage.js"
+import { addressOf } from "./storage.js"
 
 /** An operand at the start of a nest: its address and its byte stride along each dim. */
 export interface Walker {
@@ -133,27 +133,3 @@ function sameLayout(a: Layout, b: View): boolean {
   for (let d = 0; d < rank; d++) if (a.shape[d] !== b.shape[d] || a.strides[d] !== b.strides[d]) return false
   return true
 }
-
-/** Runs `use` with memory that is given back afterwards. */
-export function withScratch<T>(engine: Engine, bytes: number, use: (address: number) => T): T {
-  const address = engine.heap.alloc(bytes)
-  try {
-    return use(address)
-  } finally {
-    engine.heap.free(address)
-  }
-}
-
-/** A view on scratch memory; its storage belongs to no device. */
-export const scratchView = (
-  address: number,
-  dtype: DType,
-  shape: readonly number[],
-  strides: readonly number[],
-): View => ({
-  storage: new WasmStorage(0, address, scratchView),
-  dtype,
-  shape,
-  strides,
-  offset: 0,
-})

@@ -1,60 +1,27 @@
 // The recurrent kernels: which code a layer needs, how its batch is cut into runs over the whole sequence, and scratch memory.
 import {
   byteSize,
-  contiguousStrides,
-  type DType,
-  isContiguous,
-  kernels,
   type RecurrentBackwardKernel,
+  recurrentBackwardOperands,
+  type RecurrentBackwardOperands,
   recurrentCells,
   type RecurrentKernel,
+  recurrentOperands,
+  type RecurrentOperands,
   sizeOf,
   type View,
 } from "@rondo/backend"
 import type { Call, Compiled, Engine } from "./engine.js"
 import { defineGemm, packedBytes, type ProductDType } from "./gemm/gemm.js"
-import { runMap } from "./map.js"
+import { copyView } from "./map.js"
 import { backwardParams, emitBackward, emitForward, emitPack, forwardParams } from "./recurrent/emit.js"
-import { addressOf, WasmStorage } from "./storage.js"
-
-/** Scratch memory of one run: given back all at once. */
-class Scratch {
-  private readonly engine: Engine
-  private readonly pieces: (readonly [number, number])[] = []
-  constructor(engine: Engine) {
-    this.engine = engine
-  }
-  take(bytes: number): number {
-    const address = this.engine.heap.alloc(bytes)
-    this.pieces.push([address, bytes])
-    return address
-  }
-  /** A contiguous view of its own memory. */
-  view(shape: readonly number[], dtype: DType): View {
-    const bytes = sizeOf(shape) * byteSize(dtype)
-    const storage = new WasmStorage(bytes, this.take(bytes), this)
-    return { storage, dtype, shape, strides: contiguousStrides(shape), offset: 0 }
-  }
-  /** The view itself if it is contiguous, else a copy. */
-  straight(view: View): View {
-    if (isContiguous(view.shape, view.strides)) return view
-    const copy = this.view(view.shape, view.dtype)
-    runMap(this.engine, kernels.copy(view.dtype, view.dtype), [view], [copy], [])
-    return copy
-  }
-  /** Where an output is to be computed: itself if it is contiguous. */
-  target(view: View): View {
-    return isContiguous(view.shape, view.strides) ? view : this.view(view.shape, view.dtype)
-  }
-  release(): void {
-    for (const [address] of this.pieces) this.engine.heap.free(address)
-  }
-}
+import { type Scratch, withScratch } from "./scratch.js"
+import { addressOf } from "./storage.js"
 
 /** Copies targets that are not the outputs themselves to where they belong. */
 function deliver(engine: Engine, targets: readonly View[], outputs: readonly View[]): void {
   targets.forEach((target, i) => {
-    if (target !== outputs[i]) runMap(engine, kernels.copy(target.dtype, target.dtype), [target], [outputs[i]], [])
+    if (target !== outputs[i]) copyView(engine, target, outputs[i])
   })
 }
 
@@ -95,85 +62,63 @@ export function runRecurrent(
   inputs: readonly View[],
   outputs: readonly View[],
 ): void {
-  const { cell, bias, reverse } = kernel
-  const { gates, saved } = recurrentCells[cell]
-  const [steps, batch, wide] = inputs[0].shape
-  const dtype = inputs[0].dtype as ProductDType
-  const units = wide / gates
   if (sizeOf(outputs[0].shape) === 0) return
-  const save = kernel.save && saved > 0
-  const size = byteSize(dtype)
-  const scratch = new Scratch(engine)
-  try {
-    const form = { cell, dtype, save }
-    const code = engine.compile(`recurrent ${cell} ${dtype} ${save}`, (module) => {
-      const gemm = defineGemm(module, engine, dtype)
-      return { forward: emitForward(module, engine, form, gemm), pack: emitPack(module, gemm) }
-    })
-    const [projected, weight, ...rest] = inputs.map((view) => scratch.straight(view))
-    const biasAt = bias ? addressOf(rest.shift() as View) : 0
-    const [h, c] = rest
+  withScratch(engine, (scratch) => {
     const targets = outputs.map((view) => scratch.target(view))
-    const states = cell === "lstm" ? 2 : 1
-    const direct = steps * batch <= directRows
-    let weightAt = addressOf(weight)
-    if (!direct) {
-      weightAt = scratch.take(packedBytes(dtype, wide, units))
-      code.pack.call(wide, units, addressOf(weight), size, units * size, weightAt)
-    }
-    const hidden = scratch.take(batch * wide * size)
-    const start = reverse ? steps - 1 : 0
-    const sign = reverse ? -1 : 1
-    const row = (view: View | undefined, width: number, first: number): number =>
-      view ? addressOf(view) + (start * batch + first) * width * size : 0
-    const calls = callsFor(
-      code.forward,
-      batch,
-      rowsPerCall(engine, batch, wide * size, steps * batch * wide * (units / 15 + 1)),
-      forwardParams,
-      (first, rows) => ({
-        steps,
-        rows,
-        units,
-        projected: row(projected, wide, first),
-        projectedStep: sign * batch * wide * size,
-        weight: weightAt,
-        bias: biasAt,
-        h: addressOf(h) + first * units * size,
-        c: c ? addressOf(c) + first * units * size : 0,
-        output: row(targets[0], units, first),
-        outputStep: sign * batch * units * size,
-        cells: states === 2 ? row(targets[1], units, first) : 0,
-        saved: save ? row(targets[states], saved * units, first) : 0,
-        savedStep: save ? sign * batch * saved * units * size : 0,
-        hidden: hidden + first * wide * size,
-        direct: direct ? 1 : 0,
-      }),
-    )
-    engine.run(calls)
+    const straight = inputs.map((view) => scratch.straight(view))
+    forward(engine, kernel, recurrentOperands(kernel, straight, targets), scratch)
     deliver(engine, targets, outputs)
-  } finally {
-    scratch.release()
-  }
+  })
 }
 
-/** What the backward kernel reads and writes, by name. */
-function named(isLSTM: boolean, isGRU: boolean, inputs: readonly View[], outputs: readonly View[]) {
-  const list = [...inputs]
-  const take = (): View => list.shift() as View
-  const gradOutput = take()
-  const gradH = take()
-  const gradC = isLSTM ? take() : null
-  const weight = take()
-  const output = take()
-  const h = take()
-  const cells = isLSTM ? take() : null
-  const c = isLSTM ? take() : null
-  const saved = list.length > 0 ? take() : null
-  const into = [...outputs]
-  const projected = into.shift() as View
-  const hidden = isGRU ? (into.shift() as View) : projected
-  return { gradOutput, gradH, gradC, weight, output, h, cells, c, saved, projected, hidden, dh: into[0], dc: into[1] }
+/** The same over contiguous operands. */
+function forward(engine: Engine, { cell, reverse }: RecurrentKernel, v: RecurrentOperands, scratch: Scratch): void {
+  const { gates, saved } = recurrentCells[cell]
+  const [steps, batch, wide] = v.projected.shape
+  const dtype = v.projected.dtype as ProductDType
+  const units = wide / gates
+  const size = byteSize(dtype)
+  const form = { cell, dtype, save: v.saved !== null }
+  const code = engine.compile(`recurrent ${cell} ${dtype} ${form.save}`, (module) => {
+    const gemm = defineGemm(module, engine, dtype)
+    return { forward: emitForward(module, engine, form, gemm), pack: emitPack(module, gemm) }
+  })
+  const direct = steps * batch <= directRows
+  let weightAt = addressOf(v.weight)
+  if (!direct) {
+    weightAt = scratch.take(packedBytes(dtype, wide, units))
+    code.pack.call(wide, units, addressOf(v.weight), size, units * size, weightAt)
+  }
+  const hidden = scratch.take(batch * wide * size)
+  const start = reverse ? steps - 1 : 0
+  const sign = reverse ? -1 : 1
+  const row = (view: View | null, width: number, first: number): number =>
+    view ? addressOf(view) + (start * batch + first) * width * size : 0
+  const calls = callsFor(
+    code.forward,
+    batch,
+    rowsPerCall(engine, batch, wide * size, steps * batch * wide * (units / 15 + 1)),
+    forwardParams,
+    (first, rows) => ({
+      steps,
+      rows,
+      units,
+      projected: row(v.projected, wide, first),
+      projectedStep: sign * batch * wide * size,
+      weight: weightAt,
+      bias: v.bias ? addressOf(v.bias) : 0,
+      h: addressOf(v.h) + first * units * size,
+      c: v.c ? addressOf(v.c) + first * units * size : 0,
+      output: row(v.output, units, first),
+      outputStep: sign * batch * units * size,
+      cells: row(v.cells, units, first),
+      saved: row(v.saved, saved * units, first),
+      savedStep: sign * batch * saved * units * size,
+      hidden: hidden + first * wide * size,
+      direct: direct ? 1 : 0,
+    }),
+  )
+  engine.run(calls)
 }
 
 /** True if all elements are one and the same zero: a gradient that nobody gave. */
@@ -190,79 +135,72 @@ export function runRecurrentBackward(
   inputs: readonly View[],
   outputs: readonly View[],
 ): void {
-  const { cell, reverse } = kernel
-  const { gates, saved: savedCount } = recurrentCells[cell]
-  const isLSTM = cell === "lstm"
-  const scratch = new Scratch(engine)
-  try {
+  withScratch(engine, (scratch) => {
     const targets = outputs.map((view) => scratch.target(view))
-    const v = named(isLSTM, cell === "gru", inputs, targets)
-    const { dtype } = v.weight
+    const v = recurrentBackwardOperands(kernel, inputs, targets)
     const [steps, batch, units] = v.gradOutput.shape
     if (batch === 0 || units === 0) return
     // The gradients that travel back through time live in the outputs for the first state.
-    const copy = kernels.copy(dtype, dtype)
-    runMap(engine, copy, [v.gradH], [v.dh], [])
-    if (v.gradC) runMap(engine, copy, [v.gradC], [v.dc], [])
-    if (steps > 0) sweep(engine, kernel, v, scratch)
+    copyView(engine, v.gradH, v.dh)
+    if (v.gradC && v.dc) copyView(engine, v.gradC, v.dc)
+    if (steps > 0) backward(engine, kernel, v, scratch)
     deliver(engine, targets, outputs)
-  } finally {
-    scratch.release()
-  }
+  })
+}
 
-  function sweep(
-    engine: Engine,
-    { cell }: RecurrentBackwardKernel,
-    v: ReturnType<typeof named>,
-    scratch: Scratch,
-  ): void {
-    const dtype = v.weight.dtype as ProductDType
-    const [steps, batch, units] = v.gradOutput.shape
-    const wide = gates * units
-    const size = byteSize(dtype)
-    const given = !isZero(engine, v.gradOutput)
-    const form = { cell, dtype, given }
-    const code = engine.compile(`recurrentBackward ${cell} ${dtype} ${given}`, (module) => {
-      const gemm = defineGemm(module, engine, dtype)
-      return { backward: emitBackward(module, engine, form, gemm), pack: emitPack(module, gemm) }
-    })
-    const weight = scratch.straight(v.weight)
-    const weightAt = scratch.take(packedBytes(dtype, units, wide))
-    code.pack.call(units, wide, addressOf(weight), units * size, size, weightAt)
-    const optional = (view: View | null): View | null => view && scratch.straight(view)
-    const [gradOutput, output, h] = [given ? v.gradOutput : v.h, v.output, v.h].map((view) => scratch.straight(view))
-    const [cells, c, saved] = [v.cells, v.c, v.saved].map(optional)
-    const start = reverse ? 0 : steps - 1
-    const sign = reverse ? 1 : -1
-    const row = (view: View | null, width: number, first: number): number =>
-      view ? addressOf(view) + (start * batch + first) * width * size : 0
-    const still = (view: View | null | undefined, first: number): number =>
-      view ? addressOf(view) + first * units * size : 0
-    const calls = callsFor(
-      code.backward,
-      batch,
-      rowsPerCall(engine, batch, wide * size, steps * batch * wide * (units / 15 + 1)),
-      backwardParams,
-      (first, rows) => ({
-        steps,
-        rows,
-        units,
-        gradOutput: given ? row(gradOutput, units, first) : 0,
-        outputStep: sign * batch * units * size,
-        weight: weightAt,
-        output: row(output, units, first),
-        cells: row(cells, units, first),
-        h: still(h, first),
-        c: still(c, first),
-        saved: row(saved, savedCount * units, first),
-        savedStep: saved ? sign * batch * savedCount * units * size : 0,
-        projected: row(v.projected, wide, first),
-        hidden: row(v.hidden, wide, first),
-        projectedStep: sign * batch * wide * size,
-        dh: still(v.dh, first),
-        dc: still(v.dc, first),
-      }),
-    )
-    engine.run(calls)
-  }
+/** The sweep back through at least one time; outputs are contiguous. */
+function backward(
+  engine: Engine,
+  { cell, reverse }: RecurrentBackwardKernel,
+  v: RecurrentBackwardOperands,
+  scratch: Scratch,
+): void {
+  const { gates, saved: savedCount } = recurrentCells[cell]
+  const dtype = v.weight.dtype as ProductDType
+  const [steps, batch, units] = v.gradOutput.shape
+  const wide = gates * units
+  const size = byteSize(dtype)
+  const given = !isZero(engine, v.gradOutput)
+  const form = { cell, dtype, given }
+  const code = engine.compile(`recurrentBackward ${cell} ${dtype} ${given}`, (module) => {
+    const gemm = defineGemm(module, engine, dtype)
+    return { backward: emitBackward(module, engine, form, gemm), pack: emitPack(module, gemm) }
+  })
+  const weight = scratch.straight(v.weight)
+  const weightAt = scratch.take(packedBytes(dtype, units, wide))
+  code.pack.call(units, wide, addressOf(weight), units * size, size, weightAt)
+  const straight = (view: View | null): View | null => view && scratch.straight(view)
+  const gradOutput = given ? straight(v.gradOutput) : null
+  const [output, h, cells, c, saved] = [v.output, v.h, v.cells, v.c, v.saved].map(straight)
+  const start = reverse ? 0 : steps - 1
+  const sign = reverse ? 1 : -1
+  const row = (view: View | null, width: number, first: number): number =>
+    view ? addressOf(view) + (start * batch + first) * width * size : 0
+  const still = (view: View | null, first: number): number => (view ? addressOf(view) + first * units * size : 0)
+  const calls = callsFor(
+    code.backward,
+    batch,
+    rowsPerCall(engine, batch, wide * size, steps * batch * wide * (units / 15 + 1)),
+    backwardParams,
+    (first, rows) => ({
+      steps,
+      rows,
+      units,
+      gradOutput: row(gradOutput, units, first),
+      outputStep: sign * batch * units * size,
+      weight: weightAt,
+      output: row(output, units, first),
+      cells: row(cells, units, first),
+      h: still(h, first),
+      c: still(c, first),
+      saved: row(saved, savedCount * units, first),
+      savedStep: saved ? sign * batch * savedCount * units * size : 0,
+      projected: row(v.projected, wide, first),
+      hidden: row(v.hidden ?? v.projected, wide, first),
+      projectedStep: sign * batch * wide * size,
+      dh: still(v.dh, first),
+      dc: still(v.dc, first),
+    }),
+  )
+  engine.run(calls)
 }

@@ -16,7 +16,8 @@ import {
 } from "@rondo/backend"
 import type { Compiled, Engine } from "./engine.js"
 import { costOf, readDTypes, type Walk } from "./map.js"
-import { type Cut, LayoutCache, type Ready, runReady, scratchView, walkOf, withScratch } from "./nest.js"
+import { type Cut, LayoutCache, type Ready, runReady, walkOf } from "./nest.js"
+import { withScratch } from "./scratch.js"
 import { emitReduce, groupsOf, type ReduceShape } from "./reduce/emit.js"
 import { foldDTypes, neutralOf } from "./reduce/fold.js"
 
@@ -199,15 +200,14 @@ function inBlocks(engine: Engine, plan: ReducePlan, nest: Nest, block: number, o
   }
   const parts = [part(whole, block, 0), ...(rest > 0 ? [part(1, rest, whole)] : [])]
   const shape = [whole + (rest > 0 ? 1 : 0), ...kept.shape]
-  const strides = contiguousStrides(shape)
   const together = cachedKernel<ReduceKernel>(`wasm-simd reduce blocks ${kernel.op} ${gives}`, () => {
     return { kind: "reduce", op: kernel.op, dims: [0], expr: e.input(0, gives) }
   })
   const outShape = [1, ...kept.shape]
   const outStrides = [0, ...kept.steps[0].map((step) => step / byteSize(output.dtype))]
   return (views, to, scalars) =>
-    withScratch(engine, sizeOf(shape) * bytes, (address) => {
-      const partial = scratchView(address, gives, shape, strides)
+    withScratch(engine, (scratch) => {
+      const partial = scratch.view(shape, gives)
       for (const ready of parts) runReady(engine, ready, [partial, ...views], scalars)
       runReduce(engine, together, [partial], { ...to, shape: outShape, strides: outStrides }, [])
     })

@@ -3,7 +3,8 @@ import { byteSize, collapse, type DType, isFloat, type SortKernel, sizeOf, type 
 import type { FunctionBuilder, Local, Value } from "./assembler/function.js"
 import type { ModuleBuilder } from "./assembler/module.js"
 import type { Call, Engine } from "./engine.js"
-import { emitNest, LayoutCache, type Ready, withScratch } from "./nest.js"
+import { emitNest, LayoutCache, type Ready } from "./nest.js"
+import { withScratch } from "./scratch.js"
 import { addressOf } from "./storage.js"
 
 /** Bytes of a record: the key, 64 bits that order as signed integers, the position, and four unused ones. */
@@ -220,7 +221,8 @@ export function runSort(engine: Engine, kernel: SortKernel, input: View, outputs
   const step = Math.ceil(lines / Math.min(lines, engine.pieces(work)))
   const pieces = Math.ceil(lines / step)
   // Every piece has scratch of its own.
-  withScratch(engine, pieces * sorting.scratch, (scratch) => {
+  withScratch(engine, (memory) => {
+    const scratch = memory.take(pieces * sorting.scratch)
     const calls: Call[] = []
     for (let piece = 0; piece < pieces; piece++) {
       const own = [...args]

@@ -3,6 +3,7 @@ import {
   type Backend,
   type BackendProvider,
   type Capabilities,
+  checkByteRange,
   DeviceError,
   type DeviceLost,
   type Kernel,
@@ -115,7 +116,7 @@ export class WebGpu implements Backend {
   write(storage: Storage, data: ArrayBufferView, byteOffset = 0): void {
     this.checkOpen()
     const block = blockOf(storage, this.gpu)
-    checkRange("write", storage, byteOffset, data.byteLength)
+    checkByteRange("write", storage.bytes, byteOffset, data.byteLength)
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)
     this.gpu.transfers.write(block, byteOffset, bytes, storage.bytes)
   }
@@ -123,7 +124,7 @@ export class WebGpu implements Backend {
   async read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
     this.checkOpen()
     const block = blockOf(storage, this.gpu)
-    checkRange("read", storage, byteOffset, byteLength)
+    checkByteRange("read", storage.bytes, byteOffset, byteLength)
     return this.gpu.transfers.read(block, byteOffset, byteLength)
   }
 
@@ -175,13 +176,6 @@ export class WebGpu implements Backend {
   private checkOpen(): void {
     this.gpu.health.check()
   }
-}
-
-function checkRange(operation: string, storage: Storage, byteOffset: number, byteLength: number): void {
-  if (byteOffset >= 0 && byteLength >= 0 && byteOffset + byteLength <= storage.bytes) return
-  throw new ValueError(
-    `${operation}: bytes out of range: got ${byteOffset} to ${byteOffset + byteLength}, expected within 0 to ${storage.bytes}`,
-  )
 }
 
 /** Finds and opens a GPU. */

@@ -78,12 +78,8 @@ function touches(x: View, y: View): boolean {
   return low <= last && first <= high
 }
 
-const copies = new Map<string, ReturnType<typeof kernels.copy>>()
 function copy(gpu: Gpu, from: View, to: View): void {
-  const key = `${from.dtype} ${to.dtype}`
-  let kernel = copies.get(key)
-  if (!kernel) copies.set(key, (kernel = kernels.copy(from.dtype, to.dtype)))
-  runMap(gpu, kernel, [from], [to], [])
+  runMap(gpu, kernels.copy(from.dtype, to.dtype), [from], [to], [])
 }
 
 /** Multiplies the last two dims of a and b. */

@@ -1,12 +1,15 @@
 // The recurrent kernels: whether a layer runs as one dispatch over the whole sequence or as one a step, and in which form.
 import {
+  cachedKernel,
   type DType,
   e,
   kernels,
   type MapKernel,
   type RecurrentBackwardKernel,
+  recurrentBackwardOperands,
   recurrentCells,
   type RecurrentKernel,
+  recurrentOperands,
   sizeOf,
   type View,
 } from "@rondo/backend"
@@ -61,22 +64,11 @@ const stepGroups = (units: number, batch: number, cut: StepForm): [number, numbe
   1,
 ]
 
-const copies = new Map<string, MapKernel>()
-function copyOf(dtype: DType, count: 1 | 2): MapKernel {
-  const name = `${dtype} ${count}`
-  let kernel = copies.get(name)
-  if (!kernel) {
-    const exprs = Array.from({ length: count }, (_, i) => e.input(i, dtype))
-    copies.set(name, (kernel = count === 1 ? kernels.copy(dtype, dtype) : { kind: "map", exprs }))
-  }
-  return kernel
-}
-
 /** A view of the same weights whose rows lie beside each other, copied into `into`. */
 function rowsBeside(gpu: Gpu, weight: View, into: View): View {
   const [rows, cols] = weight.shape
   const view: View = { ...into, shape: [rows, cols], strides: [1, rows] }
-  runMap(gpu, copyOf(weight.dtype, 1), [weight], [view], [])
+  runMap(gpu, kernels.copy(weight.dtype, weight.dtype), [weight], [view], [])
   return view
 }
 
@@ -92,18 +84,13 @@ export function runRecurrent(
   outputs: readonly View[],
 ): void {
   const { cell, reverse } = kernel
-  const { gates, saved } = recurrentCells[cell]
-  const [projected, weight, ...rest] = inputs
-  const bias = kernel.bias ? (rest.shift() as View) : null
-  const [h, c = null] = rest
-  const [output, ...others] = outputs
+  const { gates } = recurrentCells[cell]
+  const { projected, weight, bias, h, c, output, cells, saved } = recurrentOperands(kernel, inputs, outputs)
   if (sizeOf(output.shape) === 0) return
-  const cells = cell === "lstm" ? (others.shift() as View) : null
-  const kept = kernel.save && saved > 0 ? others[0] : null
   const [steps, batch, units] = output.shape
   const { dtype } = projected
   const operands = (first: number, w: View): Operands<ForwardName> =>
-    new Operands(gpu, { output, cells, saved: kept }, { projected, weight: w, bias, h, c }, first)
+    new Operands(gpu, { output, cells, saved }, { projected, weight: w, bias, h, c }, first)
   const form = { cell, dtype, units, reverse }
   const deal = dealOf(gpu, batch, units, gates, steps, false)
   if (deal) {
@@ -129,23 +116,9 @@ export function runRecurrent(
   })
 }
 
-/** What the backward kernel reads and writes, by name. */
-function named({ cell }: RecurrentBackwardKernel, inputs: readonly View[], outputs: readonly View[]) {
-  const list = [...inputs]
-  const take = (): View => list.shift() as View
-  const lstm = cell === "lstm"
-  const [gradOutput, gradH] = [take(), take()]
-  const gradC = lstm ? take() : null
-  const [weight, output, h] = [take(), take(), take()]
-  const cells = lstm ? take() : null
-  const c = lstm ? take() : null
-  const saved = list.length > 0 ? take() : null
-  const into = [...outputs]
-  const projected = into.shift() as View
-  const hidden = cell === "gru" ? (into.shift() as View) : null
-  const [dh, dc = null] = into
-  return { gradOutput, gradH, gradC, weight, output, h, cells, c, saved, projected, hidden, dh, dc }
-}
+/** Copies two views at once. */
+const bothOf = (dtype: DType): MapKernel =>
+  cachedKernel(`webgpu copy two ${dtype}`, () => ({ kind: "map", exprs: [e.input(0, dtype), e.input(1, dtype)] }))
 
 /** The gradients of a layer over a whole sequence. */
 export function runRecurrentBackward(
@@ -156,13 +129,13 @@ export function runRecurrentBackward(
 ): void {
   const { cell, reverse } = kernel
   const { gates } = recurrentCells[cell]
-  const v = named(kernel, inputs, outputs)
+  const v = recurrentBackwardOperands(kernel, inputs, outputs)
   const [steps, batch, units] = v.gradOutput.shape
   const { dtype } = v.weight
   if (batch === 0 || units === 0) return
   // The gradients that travel back through time live in the outputs for the first state.
-  if (v.gradC && v.dc) runMap(gpu, copyOf(dtype, 2), [v.gradH, v.gradC], [v.dh, v.dc], [])
-  else runMap(gpu, copyOf(dtype, 1), [v.gradH], [v.dh], [])
+  if (v.gradC && v.dc) runMap(gpu, bothOf(dtype), [v.gradH, v.gradC], [v.dh, v.dc], [])
+  else runMap(gpu, kernels.copy(dtype, dtype), [v.gradH], [v.dh], [])
   if (steps === 0) return
   const reads = backwardReads(cell, dtype)
   const { projected, hidden, dh, dc, gradOutput, weight, saved } = v

@@ -15,6 +15,8 @@ interface Setup {
   readonly layoutB?: Layout
   /** b has no batch dims of its own: stride 0. */
   readonly sharedB?: boolean
+  /** One view is both operands, repeated over the batch dims with stride 0. */
+  readonly itself?: boolean
   readonly bias?: "full" | "row"
   readonly accumulate?: boolean
   readonly epilogue?: boolean
@@ -48,14 +50,15 @@ function repeated(view: View, lead: readonly number[]): View {
   return { ...view, shape: [...lead, ...view.shape], strides: [...lead.map(() => 0), ...view.strides] }
 }
 
-function naiveProduct(setup: Setup, a: readonly number[], b: readonly number[], b0: boolean): number[] {
-  const { m, k, n, batch = [] } = setup
+function naiveProduct(setup: Setup, a: readonly number[], b: readonly number[]): number[] {
+  const { m, k, n, batch = [], itself = false, sharedB = itself } = setup
   const out: number[] = []
   for (let p = 0; p < sizeOf(batch); p++) {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
         let sum = 0
-        for (let q = 0; q < k; q++) sum += a[(p * m + i) * k + q] * b[((b0 ? 0 : p) * k + q) * n + j]
+        for (let q = 0; q < k; q++)
+          sum += a[((itself ? 0 : p) * m + i) * k + q] * b[((sharedB ? 0 : p) * k + q) * n + j]
         out.push(sum)
       }
     }
@@ -64,9 +67,9 @@ function naiveProduct(setup: Setup, a: readonly number[], b: readonly number[], 
 }
 
 async function runSetup(context: Context, memory: Memory, setup: Setup): Promise<{ got: number[]; want: number[] }> {
-  const { dtype, m, k, n, batch = [], sharedB = false } = setup
-  const a = operand(memory, [...batch, m, k], dtype, 1, setup.layoutA)
-  const b = operand(memory, sharedB ? [k, n] : [...batch, k, n], dtype, 2, setup.layoutB)
+  const { dtype, m, k, n, batch = [], itself = false, sharedB = itself } = setup
+  const a = operand(memory, itself ? [m, k] : [...batch, m, k], dtype, 1, setup.layoutA)
+  const b = itself ? a : operand(memory, sharedB ? [k, n] : [...batch, k, n], dtype, 2, setup.layoutB)
   const shape = [...batch, m, n]
   const bias = setup.bias ? operand(memory, setup.bias === "row" ? [n] : shape, dtype, 3) : null
   const further = setup.epilogue ? operand(memory, shape, dtype, 4) : null
@@ -77,11 +80,12 @@ async function runSetup(context: Context, memory: Memory, setup: Setup): Promise
     ? e.cast(e.add(e.max(x, e.like(x, 0)), e.cast(e.input(1, dtype), compute)), dtype)
     : undefined
   const kernel: MatmulKernel = { kind: "matmul", bias: bias !== null, accumulate: setup.accumulate, epilogue }
-  const views = [a.view, sharedB ? repeated(b.view, batch) : b.view]
+  const second = sharedB ? repeated(b.view, batch) : b.view
+  const views = [itself ? second : a.view, second]
   if (bias) views.push(setup.bias === "row" ? repeated(bias.view, shape.slice(0, -1)) : bias.view)
   if (further) views.push(further.view)
   context.backend.run(kernel, views, [out.view])
-  const want = naiveProduct(setup, a.values, b.values, sharedB).map((sum, i) => {
+  const want = naiveProduct(setup, a.values, b.values).map((sum, i) => {
     let value = sum
     if (bias) value += bias.values[i % bias.values.length]
     if (setup.accumulate) value += out.values[i]
@@ -102,6 +106,7 @@ function matmulCase(context: Context, setup: Setup): Case {
     })
   const extras = [
     setup.sharedB && "shared b",
+    setup.itself && "by itself",
     setup.bias && `${setup.bias} bias`,
     setup.accumulate && "accumulate",
     setup.epilogue && "epilogue",
@@ -128,6 +133,8 @@ function structures(dtype: DType): Setup[] {
     { ...base, batch: [2, 3], layoutA: "permuted" },
     { ...base, batch: [3], sharedB: true },
     { ...base, batch: [2, 2], sharedB: true, layoutA: "stepped" },
+    { ...base, batch: [3], itself: true, k: 5, n: 5 },
+    { ...base, batch: [3], itself: true, k: 5, n: 5, bias: "row", layoutA: "permuted" },
     { ...base, bias: "full" },
     { ...base, bias: "row" },
     { ...base, batch: [2], bias: "row", sharedB: true },
