@@ -135,6 +135,7 @@ describe("blocks", () => {
     [2, 700, 1030],
     [1, 600, 1100],
     [1100, 600, 1],
+    [100, 1100, 5],
     [1, 5000, 1],
     [3, 5000, 2],
     [65, 130, 200],
@@ -150,7 +151,7 @@ describe("blocks", () => {
 })
 
 describe("layouts", () => {
-  const sizes = [[1, 6, 10], [10, 6, 1], [9, 40, 11], [30, 5, 2], [2, 50, 70], [40, 20, 70]] as const // prettier-ignore
+  const sizes = [[1, 6, 10], [10, 6, 1], [9, 40, 11], [30, 5, 2], [2, 50, 70], [40, 20, 70], [37, 5, 6]] as const // prettier-ignore
   for (const dtype of dtypes) {
     for (const a of layouts) {
       for (const b of layouts) {
@@ -175,6 +176,7 @@ describe("bias and accumulation", () => {
               [1, 3, 1],
               [9, 40, 11],
               [30, 5, 2],
+              [35, 6, 10],
               [5, 600, 20],
             ] as const)
               // prettier-ignore
@@ -281,20 +283,23 @@ it("may write over its operands and its bias", () => {
 
 it("NaN and infinities of unused memory stay out of the results", () => {
   for (const backend of devices) {
-    for (const n of [1, 2, 3, 5, 6, 7, 9, 13]) {
-      const fill = (count: number, used: number, x: number): View["storage"] => {
-        const storage = backend.alloc(4 * count)
-        backend.write(storage, new Float32Array(count).fill(NaN).fill(x, 0, used))
-        return storage
+    for (const m of [3, 35])
+      for (const n of [1, 2, 3, 5, 6, 7, 9, 10, 13]) {
+        const fill = (count: number, used: number, x: number): View["storage"] => {
+          const storage = backend.alloc(4 * count)
+          backend.write(storage, new Float32Array(count).fill(NaN).fill(x, 0, used))
+          return storage
+        }
+        const view = (storage: View["storage"], shape: readonly [number, number]): View => {
+          return { storage, dtype: "float32", shape, strides: [shape[1], 1], offset: 0 }
+        }
+        const [a, b] = [view(fill(300, 7 * m, 1), [m, 7]), view(fill(200, 7 * n, 2), [7, n])]
+        const out = view(fill(600, 0, 0), [m, n])
+        backend.run({ kind: "matmul" }, [a, b], [out])
+        const got = new Float32Array(backend.readSync!(out.storage, 0, 2400))
+        expect([...got.subarray(0, m * n)]).toEqual(new Array(m * n).fill(14))
+        expect(got.subarray(m * n).every(Number.isNaN)).toBe(true)
       }
-      const a: View = { storage: fill(40, 21, 1), dtype: "float32", shape: [3, 7], strides: [7, 1], offset: 0 }
-      const b: View = { storage: fill(200, 7 * n, 2), dtype: "float32", shape: [7, n], strides: [n, 1], offset: 0 }
-      const out: View = { storage: fill(100, 0, 0), dtype: "float32", shape: [3, n], strides: [n, 1], offset: 0 }
-      backend.run({ kind: "matmul" }, [a, b], [out])
-      const got = new Float32Array(backend.readSync!(out.storage, 0, 400))
-      expect([...got.subarray(0, 3 * n)]).toEqual(new Array(3 * n).fill(14))
-      expect(got.subarray(3 * n).every(Number.isNaN)).toBe(true)
-    }
   }
 })
 

@@ -4,6 +4,7 @@ import type { ModuleBuilder } from "../assembler/module.js"
 import type { Engine } from "../engine.js"
 import { type Arithmetic, arithmetic, mostRows, panelBytes, type ProductDType } from "./arithmetic.js"
 import { defineDots } from "./dots.js"
+import { defineNarrow, narrowRows, narrowVectors } from "./narrow.js"
 import { defineBand, definePack } from "./pack.js"
 import { defineTile } from "./tile.js"
 
@@ -160,6 +161,27 @@ function defineStrip(module: ModuleBuilder, math: Arithmetic): FunctionBuilder {
   })
 }
 
+// Fewer rows go into strips that are as equal as can be: what narrow tiles leave over would weigh too much.
+const leastRows = 32
+
+/** Where few columns are asked for: does most rows of a block, and leaves its parameters at the rest. */
+function emitNarrow(f: FunctionBuilder, module: ModuleBuilder, math: Arithmetic): void {
+  const [m, n, , a, aRow, , , , , c, cRow, start, startRow] = f.args
+  const choose = (vectors: number): void => {
+    const some = (): void => {
+      const rows = f.keep(m.sub(m.rem(narrowRows(math, vectors))))
+      f.call(defineNarrow(module, math, vectors), rows, ...f.args.slice(1, 14))
+      m.set(m.sub(rows))
+      a.inc(rows.mul(aRow))
+      c.inc(rows.mul(cRow))
+      start.inc(rows.mul(startRow))
+    }
+    if (vectors === 1) some()
+    else f.if(n.gt((vectors - 1) * math.lanes), some, () => choose(vectors - 1))
+  }
+  choose(narrowVectors)
+}
+
 /**
  * `block(m, n, k, a, aRow, aStep, b, bStep, bPanel, c, cRow, start, startRow, startPanel, aScratch)`: all rows, in strips as
  * equal as can be. The panels of b pass by once a strip.
@@ -167,6 +189,7 @@ function defineStrip(module: ModuleBuilder, math: Arithmetic): FunctionBuilder {
 function defineBlock(module: ModuleBuilder, math: Arithmetic): FunctionBuilder {
   return define(module, `block ${math.dtype}`, 15, (f, args) => {
     const [m, n, k, a, aRow, aStep, b, bStep, bPanel, c, cRow, start, startRow, startPanel, aScratch] = args
+    f.if(m.ge(leastRows).and(n.le(narrowVectors * math.lanes)), () => emitNarrow(f, module, math))
     const strips = f.keep(m.add(math.rows - 1).div(math.rows))
     f.times(strips, (i) => {
       // Rows that are left over the strips that are left, rounded up.

@@ -1,7 +1,7 @@
 // Register tiles: a few rows of a times one or more panels of b, summed over k in registers. Knows no blocking.
 import type { FunctionBuilder, Local, Value } from "../assembler/function.js"
 import type { ModuleBuilder } from "../assembler/module.js"
-import { addresses, type Arithmetic, panelBytes, storePart } from "./arithmetic.js"
+import { addresses, type Arithmetic, storePart } from "./arithmetic.js"
 
 /** The form of a tile: rows, panels side by side, and vectors of each panel (2, or 1 where no more columns are left). */
 interface TileForm {
@@ -13,8 +13,8 @@ interface TileForm {
 /**
  * Defines `tile(k, a, aRow, aStep, b, bStep, bPanel, c, cRow, start, startRow, startPanel, columns)`:
  * `c[i][j] = start[i][j] + sum over k of a[i][k] * b[k][j]`, summed in the order of k. All strides are in bytes: of a's rows and
- * along k, of b along k and from panel to panel; columns of b, c and start lie side by side within a panel. Of the last panel only
- * `columns` are written; tiles of several panels write all.
+ * along k, of b along k and from panel to panel; columns of b, c and start lie side by side within a panel. Only
+ * the first `columns` are written, of which the last vector holds at least one.
  */
 export function defineTile(module: ModuleBuilder, math: Arithmetic, form: TileForm): FunctionBuilder {
   const name = `tile ${math.dtype} ${form.rows} ${form.panels} ${form.vectors}`
@@ -27,7 +27,7 @@ export function defineTile(module: ModuleBuilder, math: Arithmetic, form: TileFo
     f.if(k, () =>
       f.doWhile(
         () => {
-          emitStep(f, math, form, rows, panels, sums)
+          emitStep(f, math, form.panels * form.vectors, rows, panels, sums)
           for (const panel of panels) panel.inc(bStep)
           for (const row of rows) row.inc(aStep)
           k.set(k.sub(1))
@@ -35,7 +35,8 @@ export function defineTile(module: ModuleBuilder, math: Arithmetic, form: TileFo
         () => k,
       ),
     )
-    storeTile(f, math, form, c, cRow, columns, sums)
+    const before = (form.panels * form.vectors - 1) * math.lanes
+    storeRows(f, math, c, cRow, f.keep(columns.sub(before)), sums)
     return f
   })
 }
@@ -49,16 +50,19 @@ function loadStart(f: FunctionBuilder, form: TileForm, at: Local, row: Value, pa
   })
 }
 
-/** One step of k. Row after row, so that only the vectors of b and one element of a are live beside the sums. */
-function emitStep(
+/**
+ * One step of k with `vectors` of columns from all panels, two from each but the last. Row after row, so that only the vectors of b
+ * and one element of a are live beside the sums.
+ */
+export function emitStep(
   f: FunctionBuilder,
   math: Arithmetic,
-  { vectors }: TileForm,
+  vectors: number,
   rows: readonly Local[],
   panels: readonly Local[],
   sums: readonly (readonly Local[])[],
 ): void {
-  const loads = panels.flatMap((at) => Array.from({ length: vectors }, (_, v) => f.load("v128.load", at, 16 * v)))
+  const loads = Array.from({ length: vectors }, (_, v) => f.load("v128.load", panels[v >> 1], 16 * (v & 1)))
   const b = rows.length === 1 ? loads : loads.map((x) => f.keep(x))
   rows.forEach((at, i) => {
     const x = f.keep(f.load(math.splat, at))
@@ -66,33 +70,23 @@ function emitStep(
   })
 }
 
-function storeTile(
+/** Stores rows of sums below each other, of the last vector of each only `left` elements. Leaves `c` at the last row. */
+export function storeRows(
   f: FunctionBuilder,
   math: Arithmetic,
-  { panels, vectors }: TileForm,
   c: Local,
   cRow: Value,
-  columns: Value,
+  left: Value,
   sums: readonly (readonly Local[])[],
 ): void {
-  const storeRows = (store: (row: readonly Local[]) => void): void =>
+  const store = (last: (x: Local, offset: number) => void): void =>
     sums.forEach((row, i) => {
       if (i > 0) c.inc(cRow)
-      store(row)
+      row.forEach((sum, j) => (j === row.length - 1 ? last(sum, 16 * j) : f.store("v128.store", c, sum, 16 * j)))
     })
-  const storeAll = (row: readonly Local[]): void =>
-    row.forEach((sum, j) => f.store("v128.store", c, sum, (j / vectors | 0) * panelBytes + (j % vectors) * 16)) // prettier-ignore
-  if (panels > 1) return storeRows(storeAll)
-  const full = vectors * math.lanes
   f.if(
-    columns.ge(full),
-    () => storeRows(storeAll),
-    () => {
-      const left = f.keep(columns.sub(full - math.lanes))
-      storeRows((row) => {
-        storeAll(row.slice(0, -1))
-        storePart(f, math, c, row[vectors - 1], left, 16 * (vectors - 1))
-      })
-    },
+    left.ge(math.lanes),
+    () => store((x, offset) => f.store("v128.store", c, x, offset)),
+    () => store((x, offset) => storePart(f, math, c, x, left, offset)),
   )
 }
