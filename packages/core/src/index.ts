@@ -11,6 +11,7 @@ export {
   type Stateful,
 } from "./checkpoint.js"
 export * from "./creation.js"
+export { type ClassForm, classLoss, type ClassOperands } from "./classes.js"
 export { ctc, type CtcBatch } from "./ctc.js"
 export type { OptionCheck, RequiredOption } from "./arguments.js"
 export { defaultDType, setDefaultDType } from "./defaults.js"

@@ -5,13 +5,13 @@ import {
   bceError,
   bceLogitsError,
   checkOptions,
+  classLoss,
   huberError,
   logSoftmax,
   type OptionChecks,
   smoothL1Error,
   squaredError,
   type Tensor,
-  where,
 } from "@rondo/core"
 import { needTensor } from "./linear.js"
 
@@ -145,20 +145,8 @@ function checkClasses(name: string, x: Tensor, weight: Tensor | null | undefined
 const along = (weight: Tensor, dim: number, ndim: number): Tensor =>
   weight.reshape(Array.from({ length: ndim }, (_, d) => (d === dim ? weight.shape[0] : 1)))
 
-/** Class indices, made harmless where they are ignored, and what each position counts. */
-interface Targets {
-  readonly dim: number
-  /** Indices with the class dim at size 1. */
-  readonly index: Tensor
-  /** True where the position counts; without the class dim. */
-  readonly counted: Tensor
-  /** Weight of each position, 0 where ignored; without the class dim. */
-  readonly weights: Tensor
-}
-
-function readTargets(name: string, x: Tensor, target: Tensor, options: NLLOptions): Targets {
-  const { weight = null, ignoreIndex = -100 } = options
-  const dim = checkClasses(name, x, weight)
+/** Checks that class indices fit x. */
+function checkTargets(name: string, x: Tensor, target: Tensor, dim: number): void {
   const expected = x.shape.filter((_, d) => d !== dim)
   if (!sameShape(target.shape, expected)) {
     throw new ShapeError(
@@ -168,23 +156,6 @@ function readTargets(name: string, x: Tensor, target: Tensor, options: NLLOption
   if (isFloat(target.dtype) || target.dtype === "bool") {
     throw new DTypeError(`${name}: class targets must be integers: got ${target.dtype}; make them with dtype "int32"`)
   }
-  const classes = target.dtype === "uint8" ? target.to("int32") : target
-  const counted = classes.ne(ignoreIndex)
-  const safe = where(counted, classes, 0).to(classes.dtype)
-  const weights = weight
-    ? where(counted, weight.indexSelect(0, safe.reshape(-1)).reshape(safe.shape), 0)
-    : counted.to(x.dtype)
-  return { dim, index: safe.unsqueeze(dim), counted, weights }
-}
-
-/** Negative, weighted log-probabilities of the targets. */
-function picked(logp: Tensor, { dim, index, counted, weights }: Targets): Tensor {
-  // where, not a product with 0: an ignored position may hold an infinity.
-  return where(counted, logp.gather(dim, index).squeeze(dim).mul(weights).neg(), 0)
-}
-
-function reducedByWeight(losses: Tensor, weights: Tensor, reduction: Reduction = "mean"): Tensor {
-  return reduction === "none" ? losses : reduction === "sum" ? losses.sum() : losses.sum().div(weights.sum())
 }
 
 /**
@@ -203,8 +174,11 @@ function reducedByWeight(losses: Tensor, weights: Tensor, reduction: Reduction =
 export function nllLoss(x: Tensor, target: Tensor, options?: NLLOptions): Tensor {
   const given = checkOptions("nllLoss", nllChecks, options)
   for (const operand of [x, target]) needTensor("nllLoss", operand)
-  const targets = readTargets("nllLoss", x, target, given)
-  return reducedByWeight(picked(x, targets), targets.weights, given.reduction)
+  const { weight = null, ignoreIndex = -100, reduction = "mean" } = given
+  const dim = checkClasses("nllLoss", x, weight)
+  checkTargets("nllLoss", x, target, dim)
+  const form = { name: "nllLoss", dim, logits: false, ignoreIndex, labelSmoothing: 0, reduction }
+  return classLoss({ x, target, weight }, form)
 }
 
 /**
@@ -223,17 +197,12 @@ export function nllLoss(x: Tensor, target: Tensor, options?: NLLOptions): Tensor
 export function crossEntropy(x: Tensor, target: Tensor, options?: CrossEntropyOptions): Tensor {
   const given = checkOptions("crossEntropy", crossEntropyChecks, options)
   for (const operand of [x, target]) needTensor("crossEntropy", operand)
-  const { labelSmoothing = 0, reduction = "mean", weight = null } = given
+  const { labelSmoothing = 0, reduction = "mean", weight = null, ignoreIndex = -100 } = given
   const dim = checkClasses("crossEntropy", x, weight)
   if (isFloat(target.dtype)) return againstProbabilities(x, target, dim, given)
-  const logp = logSoftmax(x, dim)
-  const targets = readTargets("crossEntropy", x, target, given)
-  const hard = reducedByWeight(picked(logp, targets), targets.weights, reduction)
-  if (labelSmoothing === 0) return hard
-  const weighted = weight ? logp.mul(along(weight, dim, x.ndim)) : logp
-  const spread = where(targets.counted, weighted.sum(dim).neg(), 0)
-  const soft = reducedByWeight(spread, targets.weights, reduction)
-  return hard.mul(1 - labelSmoothing).add(soft.mul(labelSmoothing / x.shape[dim]))
+  checkTargets("crossEntropy", x, target, dim)
+  const form = { name: "crossEntropy", dim, logits: true, ignoreIndex, labelSmoothing, reduction }
+  return classLoss({ x, target, weight }, form)
 }
 
 function againstProbabilities(x: Tensor, target: Tensor, dim: number, options: CrossEntropyOptions): Tensor {
