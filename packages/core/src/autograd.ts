@@ -3,6 +3,7 @@ import { DeviceError, DTypeError, GradientError, isFloat, shapeText, ShapeError,
 import { accumulate, accumulateRows } from "./accumulate.js"
 import { AccumulateNode, type Edge, edgeOf, type Meta, mode, type Node } from "./graph.js"
 import { argumentReader, describe } from "./arguments.js"
+import { firstGradient } from "./constants.js"
 import { onesLike } from "./creation.js"
 import { itemSync } from "./host.js"
 import { add } from "./ops/arithmetic.js"
@@ -115,7 +116,7 @@ function rootGradient(name: string, root: Tensor, gradient: Tensor | null | unde
         `${name}: a gradient can be left out only for one element, got shape ${shapeText(root.shape)}; reduce it, or pass its gradient`,
       )
     }
-    return onesLike(root)
+    return root.ndim === 0 ? firstGradient(root) : onesLike(root)
   }
   if (!(gradient instanceof Tensor))
     throw new ValueError(`${name}: a gradient must be a tensor: got ${describe(gradient)}`)

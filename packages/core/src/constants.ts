@@ -3,10 +3,10 @@
 import type { DType } from "@rondo/backend"
 import { kernels } from "@rondo/backend"
 import { execute } from "./apply.js"
-import type { Device } from "./device.js"
+import { checkDeviceDType, type Device } from "./device.js"
 import { upload } from "./host.js"
 import { keep } from "./scope.js"
-import { emptyTensor, type Tensor } from "./tensor.js"
+import { emptyTensor, type Tensor, windowOn } from "./tensor.js"
 
 const lasting = new WeakMap<Device, Map<string, Tensor>>()
 
@@ -23,13 +23,38 @@ function remembered(device: Device, name: string, fits: (x: Tensor) => boolean, 
 
 const always = (): boolean => true
 
-/** 0 or 1 as a tensor without dims. */
-export function constant(device: Device, dtype: DType, value: 0 | 1): Tensor {
-  return remembered(device, `${value} ${dtype}`, always, () => {
+function number(name: string, device: Device, dtype: DType, value: number): Tensor {
+  return remembered(device, `${name} ${dtype}`, always, () => {
     const one = emptyTensor(device, [], dtype)
     execute(kernels.fill(dtype), [], [one], [value])
     return one
   })
+}
+
+/** 0 or 1 as a tensor without dims, for operands that nobody else sees. */
+export const constant = (device: Device, dtype: DType, value: 0 | 1): Tensor => number(`${value}`, device, dtype, value)
+
+/** The gradient of a loss by itself. Apart from the others, since hooks see it and may change it. */
+export const firstGradient = ({ device, dtype }: Tensor): Tensor => number("gradient", device, dtype, 1)
+
+/**
+ * Zeros for reading only, such as states to start from: all elements are one, made once for a device. What changes them in
+ * place throws a ShapeError.
+ *
+ * @example
+ * ```ts
+ * const state = sharedZeros([2, 3], ones(1)) // [2, 3], of the device and dtype of the second operand
+ * console.log(await state.sum().item()) // 0
+ * ```
+ */
+export function sharedZeros(shape: readonly number[], { device, dtype }: Pick<Tensor, "device" | "dtype">): Tensor {
+  checkDeviceDType("sharedZeros", device, dtype)
+  return windowOn(number("zeros", device, dtype, 0), { shape, strides: shape.map(() => 0), offset: 0 })
+}
+
+/** True for {@link sharedZeros} and what shows them: a product with these is nothing. */
+export function areSharedZeros({ handle, device, dtype }: Tensor): boolean {
+  return handle.version === 0 && lasting.get(device)?.get(`zeros ${dtype}`)?.handle === handle
 }
 
 /** At least `count` whole numbers from 0 on, int32: operands of kernels that compare positions with indices. */

@@ -12,6 +12,7 @@ import {
 } from "@rondo/backend"
 import { describe, isPlain } from "./arguments.js"
 import { applyInPlace, checkStorable, commonDevice, execute, type OpInfo, output, recordOp } from "./apply.js"
+import { constant } from "./constants.js"
 import { defaultDType } from "./defaults.js"
 import { checkDeviceDType } from "./device.js"
 import { type Kept, mode, type Operand, type Rule, type Saved, wantsGrad } from "./graph.js"
@@ -196,8 +197,10 @@ function recorded({ row, info }: Definition, operands: readonly Input[], out: Te
   return operands.map((x, i) => {
     if (typeof x === "object") return x
     if (row.plain || !info.keep.includes((["x", "y", "z"] as const)[i])) return Number(x)
+    const number = Number(x)
+    if (number === 1 || Object.is(number, 0)) return constant(out.device, out.dtype, number as 0 | 1)
     const value = output(out.device, [], out.dtype)
-    execute(kernels.fill(out.dtype), [], [value], [Number(x)])
+    execute(kernels.fill(out.dtype), [], [value], [number])
     return value
   })
 }

@@ -10,6 +10,7 @@ export {
   saveCheckpoint,
   type Stateful,
 } from "./checkpoint.js"
+export { sharedZeros } from "./constants.js"
 export * from "./creation.js"
 export { type ClassForm, classLoss, type ClassOperands } from "./classes.js"
 export { ctc, type CtcBatch } from "./ctc.js"

@@ -30,7 +30,21 @@ function checkWithin(name: string, index: Tensor, x: Tensor, d: number, what: st
 /** @internal Adds a gradient back to where its values were taken from, along dim `d` of `shape`; reads the positions as `y`. */
 export const gatherRule =
   (shape: readonly number[], d: number): Rule =>
-  ([g], saved) => [g && scatterAdd(zerosOf(g, shape), d, saved.y, g)]
+  ([g], saved) => [g && addedUp(shape, d, saved.y, g)]
+
+const addedUpRule =
+  (d: number): Rule =>
+  ([g], saved) => [null, g && gather(g, d, saved.x)]
+
+/** Zeros of `shape` with `source`, which has the shape of the index, added along dim `d`. */
+function addedUp(shape: readonly number[], d: number, index: Tensor, source: Tensor): Tensor {
+  const [out] = apply({ name: "scatterAdd", keep: ["x"], vjp: addedUpRule(d) }, [index, source], () => {
+    const sums = zerosOf(source, shape)
+    runScatter(sums, d, index, source, "add")
+    return [sums]
+  })
+  return out
+}
 
 export const gather = op(
   {

@@ -2,7 +2,7 @@
 import { contiguousStrides, type View } from "@rondo/backend"
 import type { Placed } from "../apply.js"
 import type { Geometry, Tensor } from "../tensor.js"
-import { asStridedScatter, zerosOf } from "./movement.js"
+import { inZeros } from "./movement.js"
 
 /** `length` elements of dim `d` from `start` on, `step` apart (which may be negative). */
 export function stepped(x: Geometry, d: number, start: number, length: number, step = 1): Geometry {
@@ -52,6 +52,5 @@ export const target = (x: Placed, window: Geometry): Placed => ({ ...viewOf(x, w
  * memory.
  */
 export function placed(g: Tensor, before: readonly number[], window: (whole: Geometry) => Geometry): Tensor {
-  const { shape, strides, offset } = window({ shape: before, strides: contiguousStrides(before), offset: 0 })
-  return asStridedScatter(zerosOf(g, before), g, shape, strides, offset)
+  return inZeros(g, before, window({ shape: before, strides: contiguousStrides(before), offset: 0 }))
 }

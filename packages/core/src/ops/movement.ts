@@ -32,8 +32,8 @@ const scatterRule =
     ]
   }
 const windowRule =
-  (before: readonly number[], { shape, strides, offset }: Geometry): Rule =>
-  ([g]) => [g && asStridedScatter(zerosOf(g, before), g, shape, strides, offset)]
+  (before: readonly number[], window: Geometry): Rule =>
+  ([g]) => [g && inZeros(g, before, window)]
 
 export const contiguous = op(
   {
@@ -294,7 +294,7 @@ export function windowSum(g: Tensor, before: readonly number[], window: Geometry
     const thin = { shape: shape.map((size, d) => (stretched.includes(d) ? 1 : size)), strides, offset }
     return windowSum(g.sum(stretched, { keepdim: true }), before, thin)
   }
-  if (!overlaps(window)) return asStridedScatter(zerosOf(g, before), g, shape, strides, offset)
+  if (!overlaps(window)) return inZeros(g, before, window)
   let places = [offset]
   shape.forEach((size, d) => {
     places = places.flatMap((place) => Array.from({ length: size }, (_, i) => place + i * strides[d]))
@@ -317,6 +317,29 @@ export const asStridedScatter = op(
     return out
   },
 )
+
+const windowGradient =
+  ({ shape, strides, offset }: Geometry): Rule =>
+  ([g], { needs }) => [g && needs[0] ? asStrided(contiguous(g), shape, strides, offset) : null]
+
+/** @internal Zeros of the shape `before` in which a window of row-major memory holds `g`: the gradient of that window. */
+export function inZeros(g: Tensor, before: readonly number[], window: Geometry): Tensor {
+  const { shape, strides, offset } = window
+  // A window on all of it is the same memory in the same order.
+  const whole = offset === 0 && sizeOf(shape) === sizeOf(before) && sameOrder(shape, strides)
+  if (whole) return reshape(g, before)
+  const [out] = apply({ name: "asStridedScatter", keep: [], vjp: windowGradient(window) }, [g], () => {
+    const zeros = zerosOf(g, before)
+    fillWindow(zeros, g, shape, strides, offset)
+    return [zeros]
+  })
+  return out
+}
+
+const sameOrder = (shape: readonly number[], strides: readonly number[]): boolean => {
+  const own = contiguousStrides(shape)
+  return shape.every((size, d) => size === 1 || strides[d] === own[d])
+}
 
 function fillWindow(
   into: Tensor,
@@ -382,7 +405,7 @@ function foldWindows(g: Tensor, shape: readonly number[], d: number, step: numbe
     const inner = g.shape.slice(0, last)
     const laneStrides = strides.map((s, i) => (i === d ? s * step : s))
     const lane = g.select(last, k)
-    const part = asStridedScatter(zerosOf(g, shape), lane, inner, laneStrides, k * strides[d])
+    const part = inZeros(lane, shape, { shape: inner, strides: laneStrides, offset: k * strides[d] })
     sum = sum ? sum.add(part) : part
   }
   return sum ?? zerosOf(g, shape)

@@ -3,6 +3,9 @@ import {
   cachedKernel,
   type DType,
   DTypeError,
+  e,
+  kernels,
+  type MapKernel,
   type MatmulKernel,
   type RecurrentBackwardKernel,
   type RecurrentCell,
@@ -16,6 +19,7 @@ import {
 } from "@rondo/backend"
 import { apply, execute, output } from "../apply.js"
 import { grad } from "../autograd.js"
+import { areSharedZeros, constant } from "../constants.js"
 import type { Device } from "../device.js"
 import { mode, type Rule, type Saved, wantsGrad } from "../graph.js"
 import { op } from "../op.js"
@@ -217,11 +221,24 @@ function runLayer(layer: Layer, single = false): Tensor[] {
       written = forward(layer, device, save)
       const sequences = written.slice(0, cell === "lstm" ? 2 : 1)
       if (single) return sequences.map((x) => x.select(0, 0))
-      return [written[0], ...sequences.map((x) => x.select(0, last).clone())]
+      return [written[0], ...copiesAt(sequences, last)]
     },
     // The inputs come first: backward under createGraph goes through the composition of them.
     () => [...inputs, ...written],
   )
+}
+
+/** Time `at` of each sequence, copied in one kernel: else a state would hold the memory of a whole sequence. */
+function copiesAt(sequences: readonly Tensor[], at: number): Tensor[] {
+  const steps = sequences.map((x) => x.select(0, at))
+  const [{ device, shape, dtype }] = steps
+  const copies = steps.map(() => output(device, shape, dtype))
+  const kernel = cachedKernel<MapKernel>(`copies ${steps.length} ${dtype}`, () => ({
+    kind: "map",
+    exprs: steps.map((_, i) => e.input(i, dtype)),
+  }))
+  if (sizeOf(shape) > 0) execute(kernel, steps, copies)
+  return copies
 }
 
 /** What a rule knows of its layer; the tensors are saved, so that in-place changes since then are caught. */
@@ -281,7 +298,7 @@ function fused(form: Form, grads: readonly (Tensor | null)[], saved: Saved): (Te
   const { cell, reverse, projected, weight, bias, state } = layer
   const isLSTM = cell === "lstm"
   const out = written(0)
-  const zero = zerosOf(out, [])
+  const zero = constant(out.device, out.dtype, 0)
   const gradient = (i: number, shape: readonly number[]): View => grads[i] ?? stretched(zero, shape)
   const [dProjected, dHidden] = [output(out.device, projected.shape, out.dtype), cell === "gru" ? output(out.device, projected.shape, out.dtype) : null] // prettier-ignore
   const dState = state.map((x) => output(out.device, x.shape, out.dtype))
@@ -305,12 +322,16 @@ function weightGradient(hidden: Tensor, out: Tensor, h: Tensor, reverse: boolean
   const [steps, , width] = hidden.shape
   const size = out.shape[2]
   const first = reverse ? steps - 1 : 0
-  const start = matmul(hidden.select(0, first).transpose(0, 1), h)
-  if (steps === 1) return start
+  // Mostly there was no state before the first step, and its product is nothing.
+  const fresh = areSharedZeros(h) && steps > 1
+  const total = fresh ? output(h.device, [width, size], h.dtype) : matmul(hidden.select(0, first).transpose(0, 1), h)
+  if (steps === 1) return total
   const later = reshape(hidden.narrow(0, reverse ? 0 : 1, steps - 1), -1, width)
   const earlier = reshape(out.narrow(0, reverse ? 1 : 0, steps - 1), -1, size)
-  if (sizeOf(start.shape) > 0) execute(accumulate, [later.transpose(0, 1), earlier], [start])
-  return start
+  if (sizeOf(total.shape) === 0) return total
+  if (earlier.shape[0] === 0) return fresh ? zerosOf(total, total.shape) : total
+  execute(fresh ? kernels.matmul : accumulate, [later.transpose(0, 1), earlier], [total])
+  return total
 }
 
 const accumulate: MatmulKernel = { kind: "matmul", accumulate: true }

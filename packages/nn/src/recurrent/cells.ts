@@ -1,6 +1,6 @@
 // Recurrent cells: one time step as a layer, for loops that a user writes.
 import { DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { checkOptions, linear, type OptionChecks, type Tensor, zeros } from "@rondo/core"
+import { checkOptions, linear, type OptionChecks, sharedZeros, type Tensor } from "@rondo/core"
 import { uniform_ } from "../init.js"
 import { checkSize, needTensor } from "../linear.js"
 import { Module } from "../module.js"
@@ -67,8 +67,8 @@ export abstract class RecurrentCell extends Module {
     report({ module: this, run: this, layer: 0, reverse: false, time: null, states: next })
     return batched ? next : next.map((state) => state.squeeze(0))
   }
-  #zeros(batch: number, { dtype, device }: Tensor): Tensor[] {
-    const start = zeros(batch, this.hiddenSize, { dtype, device })
+  #zeros(batch: number, x: Tensor): Tensor[] {
+    const start = sharedZeros([batch, this.hiddenSize], x)
     return Array.from({ length: this.#recurrence.states }, () => start)
   }
   #check(x: Tensor, states: readonly Tensor[]): void {

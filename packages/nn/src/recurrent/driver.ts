@@ -149,5 +149,6 @@ export function runLayers(
     // Drawn over the time-major sequence, whatever the layout of the caller: PyTorch's order.
     if (p > 0 && layer < layers.length - 1) output = dropout(output, p)
   })
-  return { output, finals: lasts.map((states) => stack(states, 0)) }
+  const finals = lasts.map((states) => (states.length === 1 ? states[0].unsqueeze(0) : stack(states, 0))) // prettier-ignore
+  return { output, finals }
 }

@@ -1,6 +1,6 @@
 // What all recurrent layers over sequences share: options, weights and the shapes they take. The loop is driver.ts's.
 import { DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { checkOptions, type OptionChecks, Tensor, zeros } from "@rondo/core"
+import { checkOptions, type OptionChecks, sharedZeros, Tensor } from "@rondo/core"
 import { uniform_ } from "../init.js"
 import { checkSize } from "../linear.js"
 import { Module } from "../module.js"
@@ -207,7 +207,7 @@ export abstract class RecurrentLayer extends Module {
     // Of the states, only h is projected.
     const sizeOf = (i: number) => (i === 0 ? this.#outputSize : this.hiddenSize)
     if (!given) {
-      const start = (i: number) => zeros(rows, batch, sizeOf(i), { dtype: x.dtype, device: x.device })
+      const start = (i: number) => sharedZeros([rows, batch, sizeOf(i)], x)
       const first = start(0)
       return Array.from({ length: recurrence.states }, (_, i) => (sizeOf(i) === sizeOf(0) ? first : start(i)))
     }
