@@ -1,6 +1,19 @@
 // Keeping gradients small before a step: by their common norm, or each element by itself.
-import { GradientError, ValueError } from "@rondo/backend"
-import { checkOptions, div, lengths, noGrad, type OptionChecks, stack, Tensor, tensor } from "@rondo/core"
+import { e, type Expr, GradientError, isFloat, ValueError } from "@rondo/backend"
+import {
+  checkOptions,
+  empty,
+  emptyLike,
+  type FusedExprs,
+  groupAlike,
+  mapInto,
+  noGrad,
+  type OptionChecks,
+  squaredLength,
+  stack,
+  Tensor,
+  tensor,
+} from "@rondo/core"
 
 /** Options of {@link clipGradNorm_}. */
 export interface ClipOptions {
@@ -28,14 +41,31 @@ function gradientsOf(name: string, params: Iterable<Tensor> | Tensor): Tensor[] 
   })
 }
 
-/** The norm of all gradients as one vector. */
-function commonNorm(grads: readonly Tensor[], normType: number): Tensor {
+const factorOf = (total: Expr, [most]: readonly Expr[]): Expr =>
+  e.min(e.div(most, e.add(total, e.like(total, 1e-6))), e.like(total, 1))
+const fromTotal: FusedExprs = ([total], scalars) => [factorOf(total, scalars)]
+const fromSquares: FusedExprs = ([squares], scalars) => {
+  const total = e.sqrt(squares)
+  return [total, factorOf(total, scalars)]
+}
+const scaled: FusedExprs = (inputs) => inputs.slice(0, -1).map((grad) => e.mul(grad, inputs[inputs.length - 1]))
+
+/** The norm of all gradients as one vector, and what they are to be multiplied with. */
+function measured(grads: readonly Tensor[], normType: number, maxNorm: number): { total: Tensor; factor: Tensor } {
   const [first] = grads
-  // Not even one norm is its own norm where elements are counted.
-  if (grads.length === 1 && normType !== 0) return first.norm(normType)
   const alike = grads.every(({ device, dtype }) => device === first.device && dtype === first.dtype)
-  if (normType === 2 && alike) return lengths(grads).norm()
-  return stack(grads.map((grad) => grad.norm(normType)), 0).norm(normType) // prettier-ignore
+  if (normType === 2 && alike && isFloat(first.dtype)) {
+    const { device, dtype } = first
+    const [total, factor] = [0, 1].map(() => empty([], { device, dtype }))
+    mapInto("clipGradNorm_", [total, factor], [squaredLength(grads)], fromSquares, [maxNorm])
+    return { total, factor }
+  }
+  // Not even one norm is its own norm where elements are counted.
+  const one = grads.length === 1 && normType !== 0
+  const total = one ? first.norm(normType) : stack(grads.map((grad) => grad.norm(normType)), 0).norm(normType) // prettier-ignore
+  const factor = emptyLike(total)
+  mapInto("clipGradNorm_", [factor], [total], fromTotal, [maxNorm])
+  return { total, factor }
 }
 
 /**
@@ -63,13 +93,12 @@ export function clipGradNorm_(params: Iterable<Tensor> | Tensor, maxNorm: number
   const grads = gradientsOf("clipGradNorm_", params)
   if (grads.length === 0) return tensor(0)
   return noGrad(() => {
-    const total = commonNorm(grads, normType)
+    const { total, factor } = measured(grads, normType, maxNorm)
     if (errorIfNonfinite && !Number.isFinite(total.itemSync())) {
       throw new GradientError(`clipGradNorm_: the norm of the gradients is not finite: got ${total.itemSync()}`)
     }
     // As in PyTorch: always a product, so that nobody has to wait for the norm.
-    const factor = div(maxNorm, total.add(1e-6)).clamp(-Infinity, 1)
-    for (const grad of grads) grad.mul_(factor)
+    for (const group of groupAlike(grads)) mapInto("clipGradNorm_", group, [...group, factor], scaled)
     return total
   })
 }

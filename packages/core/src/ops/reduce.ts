@@ -12,10 +12,10 @@ import {
   ShapeError,
   sizeOf,
 } from "@rondo/backend"
-import { apply, execute, output, type Placed } from "../apply.js"
+import { apply, execute, output } from "../apply.js"
 import { onesLike } from "../creation.js"
 import { defaultDType } from "../defaults.js"
-import { mode, noGrad, type Rule } from "../graph.js"
+import { mode, type Rule } from "../graph.js"
 import { op, readDim, readDims } from "../op.js"
 import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
@@ -52,41 +52,15 @@ export function reduceKept(operator: ReduceOperator, x: Tensor, dims: readonly n
   return out
 }
 
-/** Sum of squares over `dims`, in one kernel, into `out`, whose dims are kept. Records nothing. */
-function reduceSquares(x: Tensor, dims: readonly number[], out: Placed): void {
+function lengthOf(x: Tensor, dims: readonly number[], keepdim: boolean | undefined): Tensor {
+  const squares = output(x.device, keptShape(x.shape, dims), x.dtype)
   const carried = computeDType(x.dtype)
-  const kernel = cachedKernel<ReduceKernel>(`squares ${dims.join(",")} ${x.dtype}`, () => {
+  const kernel = cachedKernel<ReduceKernel>(`squares of one ${dims.join(",")} ${x.dtype}`, () => {
     const value = e.cast(e.input(0, x.dtype), carried)
     return { kind: "reduce", op: "sum", dims, expr: e.mul(value, value) }
   })
-  if (sizeOf(out.shape) > 0) execute(kernel, [x], [out])
-}
-
-function lengthOf(x: Tensor, dims: readonly number[], keepdim: boolean | undefined): Tensor {
-  const squares = output(x.device, keptShape(x.shape, dims), x.dtype)
-  reduceSquares(x, dims, squares)
+  if (sizeOf(squares.shape) > 0) execute(kernel, [x], [squares])
   return finish(squares, dims, keepdim).sqrt()
-}
-
-/**
- * The Euclidean norm of each of `tensors`, all of one device and float dtype, as one tensor `[n]`: a kernel or two for each,
- * and one for all roots. Carries no gradient.
- *
- * @example
- * ```ts
- * console.log(await lengths([tensor([3, 4]), tensor([[1]])]).tolist()) // [5, 1]
- * ```
- */
-export function lengths(tensors: readonly Tensor[]): Tensor {
-  const [{ device, dtype }] = tensors
-  const all = output(device, [tensors.length], dtype)
-  tensors.forEach((x, i) => {
-    x.check("lengths")
-    const dims = x.shape.map((_, d) => d)
-    const { storage } = all
-    reduceSquares(x, dims, { storage, dtype, shape: dims.map(() => 1), strides: dims.map(() => 1), offset: i, device })
-  })
-  return noGrad(() => all.sqrt())
 }
 
 /** Drops the reduced dims of a result, or keeps them; shares memory, unrecorded by itself. */
