@@ -38,10 +38,19 @@ export interface OpInfo {
   readonly keepFor?: readonly (readonly Kept[])[]
 }
 
+// What is held, as bits: `x`, `y` and `z` are those of inputs 0 to 2.
+const bits: Record<Kept, number> = { x: 1, y: 2, z: 4, out: 8 }
+
 /** What must be held for the gradients that `inputs` want. */
-function kept({ keep, keepFor }: OpInfo, inputs: readonly Operand[]): readonly Kept[] {
-  if (!keepFor) return keep
-  return inputs.flatMap((x, i) => (typeof x !== "number" && x.requiresGrad ? keepFor[i] : []))
+function kept({ keep, keepFor }: OpInfo, inputs: readonly Operand[]): number {
+  let all = 0
+  if (!keepFor) for (const name of keep) all |= bits[name]
+  else
+    for (let i = 0; i < inputs.length; i++) {
+      const x = inputs[i]
+      if (typeof x !== "number" && x.requiresGrad) for (const name of keepFor[i]) all |= bits[name]
+    }
+  return all
 }
 
 /** Where a kernel writes: a tensor, or a window on one. */
@@ -123,13 +132,10 @@ export function recordOp(
 
 function save(op: OpInfo, inputs: readonly Operand[], outputs: readonly Tensor[], params?: readonly number[]): Saved {
   const keep = kept(op, inputs)
-  const values = [
-    keep.includes("x") ? inputs[0] : null,
-    keep.includes("y") ? inputs[1] : null,
-    keep.includes("z") ? inputs[2] : null,
-  ]
-  const shapes = inputs.map((x) => (typeof x === "number" ? [] : x.shape))
-  return new Saved(op.name, values, shapes, keep.includes("out") ? (outputs[0] ?? null) : null, params)
+  const values = [keep & bits.x ? inputs[0] : null, keep & bits.y ? inputs[1] : null, keep & bits.z ? inputs[2] : null]
+  const shapes: (readonly number[])[] = []
+  for (const x of inputs) shapes.push(typeof x === "number" ? [] : x.shape)
+  return new Saved(op.name, values, shapes, keep & bits.out ? (outputs[0] ?? null) : null, params)
 }
 
 /** Makes a view of `x` without copying. */
@@ -156,7 +162,8 @@ export function checkInPlace(op: string, x: Tensor): void {
       )
     }
   }
-  if (x.strides.some((stride, d) => stride === 0 && x.shape[d] > 1)) {
+  for (let d = 0; d < x.strides.length; d++) {
+    if (x.strides[d] !== 0 || x.shape[d] < 2) continue
     throw new ShapeError(
       `${op}: several elements of the ${shapeText(x.shape)} view share memory (it was expanded); use contiguous() first`,
     )
@@ -182,7 +189,7 @@ export function applyInPlace(
   write()
   self.handle.version++
   if (node && saved) {
-    if (kept(op, inputs).includes("out")) saved.keepOut(self)
+    if (kept(op, inputs) & bits.out) saved.keepOut(self)
     rebase(self, node, inputs.indexOf(self))
   }
   return self
@@ -190,7 +197,7 @@ export function applyInPlace(
 
 function withOriginal(op: OpInfo, self: Tensor, inputs: readonly Operand[]): readonly Operand[] {
   const reads = kept(op, inputs)
-  if (!inputs.some((x, i) => x === self && reads.includes(names[i]))) return inputs
+  if (!inputs.some((x, i) => x === self && i < 3 && reads & (1 << i))) return inputs
   const original = output(self.device, self.shape, self.dtype)
   if (sizeOf(self.shape) > 0) execute(kernels.copy(self.dtype, self.dtype), [self], [original])
   original.node = self.gradFn
@@ -198,7 +205,6 @@ function withOriginal(op: OpInfo, self: Tensor, inputs: readonly Operand[]): rea
   return inputs.map((x) => (x === self ? original : x))
 }
 
-const names: readonly Kept[] = ["x", "y", "z"]
 const noGradients: Rule = () => []
 
 function rebase(self: Tensor, node: Node, selfIndex: number): void {

@@ -105,6 +105,8 @@ function fitting(name: string, parameter: string, text: string): (x: unknown) =>
   const [{ fits }, other] = infos
   const named = infos[0] === kinds.dtype
   const holds = infos[0] === kinds.tensor
+  // Nearly every call of every operation.
+  if (text === "tensor") return (x) => (x instanceof Tensor ? x.check(name) : refuse(name, parameter, words, x))
   return (x) => {
     if (x === undefined && optional) return
     if (fits(x)) return holds ? (x as Tensor).check(name) : undefined

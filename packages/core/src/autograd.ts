@@ -1,7 +1,7 @@
 // Walking the graph backwards: which nodes to visit, in which order, where gradients add up. Knows no operation by name.
 import { DeviceError, DTypeError, GradientError, isFloat, shapeText, ShapeError, ValueError } from "@rondo/backend"
-import { accumulate, accumulateRows } from "./accumulate.js"
-import { AccumulateNode, type Edge, edgeOf, type Meta, mode, type Node } from "./graph.js"
+import { accumulate, accumulateRows, addOnto } from "./accumulate.js"
+import { AccumulateNode, type Edge, edgeOf, type InputGrad, type Meta, mode, type Node } from "./graph.js"
 import { argumentReader, describe } from "./arguments.js"
 import { firstGradient } from "./constants.js"
 import { onesLike } from "./creation.js"
@@ -11,6 +11,7 @@ import { toDType } from "./ops/conversion.js"
 import { isnan } from "./ops/logic.js"
 import { reshape } from "./ops/movement.js"
 import { any, sum } from "./ops/reduce.js"
+import { sameShape } from "./place.js"
 import { RowGradient } from "./rowgradient.js"
 import { keep, scope } from "./scope.js"
 import { Tensor } from "./tensor.js"
@@ -212,11 +213,11 @@ function reaching(nodes: Node[], captures: ReadonlyMap<Node, unknown>): Set<Node
 }
 
 function receive(state: Walk, { node, index }: Edge, g: Tensor, owned = false): void {
-  const slots = state.pending.get(node) ?? []
-  state.pending.set(node, slots)
+  let slots = state.pending.get(node)
+  if (!slots) state.pending.set(node, (slots = []))
   const slot = slots[index]
   if (!slot) slots[index] = { value: g, owned }
-  else if (slot.owned && !mode.record) slot.value = (add.op.inPlace as (x: Tensor, y: Tensor) => Tensor)(slot.value, g)
+  else if (slot.owned && !mode.record) addOnto(slot.value, g)
   else slots[index] = { value: add(slot.value, g), owned: true }
 }
 
@@ -224,55 +225,80 @@ function visitAll(state: Walk, roots: readonly Edge[]): void {
   const ready = new Heap()
   const queued = new Set<Node>()
   const offer = (node: Node): void => {
-    if (queued.has(node) || state.waiting.get(node) !== 0) return
+    if (queued.has(node)) return
     queued.add(node)
     ready.push(node)
   }
-  roots.forEach((edge) => offer(edge.node))
+  for (const { node } of roots) if (state.waiting.get(node) === 0) offer(node)
   for (let node = ready.pop(); node; node = ready.pop()) {
     visit(state, node)
     for (const edge of node.edges) {
       if (!edge) continue
-      state.waiting.set(edge.node, (state.waiting.get(edge.node) as number) - 1)
-      offer(edge.node)
+      const left = (state.waiting.get(edge.node) as number) - 1
+      state.waiting.set(edge.node, left)
+      if (left === 0) offer(edge.node)
     }
   }
 }
 
+// Every recorded operation passes here once a step. Plain loops: closures over arrays cost more than what they do, above all
+// before they are compiled.
 function visit(state: Walk, node: Node): void {
-  const slots = state.pending.get(node) ?? []
+  const slots = state.pending.get(node)
+  if (!slots) return
   state.pending.delete(node)
-  const grads = node.outputs.map((_, i) => slots[i]?.value ?? null)
-  if (grads.every((g) => g === null)) return
-  runHooks(node, grads)
+  const grads: (Tensor | null)[] = []
+  for (let i = 0; i < node.outputs.length; i++) grads.push(slots[i]?.value ?? null)
+  if (node.hooks) runHooks(node, grads)
   const captured = state.captures.get(node)
   if (captured)
     state.captured.set(node, new Map([...captured].flatMap((i) => (grads[i] ? [[i, grads[i] as Tensor]] : []))))
   if (node instanceof AccumulateNode) {
-    if (!state.wanted && grads[0])
-      accumulate(node.leaf, grads[0], slots[0]?.owned === true && slots[0].value === grads[0])
+    const [g] = grads
+    if (!state.wanted && g) accumulate(node.leaf, g, slots[0]?.owned === true && slots[0].value === g)
     return
   }
-  if (state.wanted && !node.edges.some((edge) => edge && state.wanted?.has(edge.node))) return
+  const needs = neededBy(state, node)
+  if (state.wanted && !needs.includes(true)) return
   node.retained?.forEach((store, i) => grads[i] && store(keep(grads[i])))
-  if (node.saved) node.saved.needs = node.edges.map((edge) => edge !== null && (state.wanted?.has(edge.node) ?? true))
+  if (node.saved) node.saved.needs = needs
   // Unless backward is recorded itself, whatever a rule computes on the way is free again when it returns.
   const results = mode.record ? node.apply(grads) : scope(() => node.apply(grads))
   const { saved } = node
-  node.edges.forEach((edge, i) => {
+  for (let i = 0; i < needs.length; i++) {
     const g = results[i]
-    if (!edge || !g || (state.wanted && !state.wanted.has(edge.node))) return
-    if (g instanceof RowGradient && takesRows(state, edge.node)) {
-      if (node.stack) checkNaN(node, g.values)
-      return accumulateRows(edge.node.leaf, g)
-    }
-    const fitted = fit(g instanceof RowGradient ? g.toDense() : g, node.inputs[i] as Meta)
-    if (node.stack) checkNaN(node, fitted)
-    receive(state, edge, fitted, isFresh(fitted, grads, results, saved))
-  })
+    if (needs[i] && g) passTo(state, node, i, g, grads, results)
+  }
   if (state.release) node.release()
   // A hook may have kept what it was shown.
   if (!mode.record && !node.hooks && !node.retained) recycle(slots, results, saved, state.captured.get(node))
+}
+
+/** Which inputs of a node are to get a gradient. */
+function neededBy({ wanted }: Walk, { edges }: Node): boolean[] {
+  const needs: boolean[] = []
+  for (const edge of edges) needs.push(edge !== null && (wanted === null || wanted.has(edge.node)))
+  return needs
+}
+
+/** Hands the gradient of input `i` on. */
+function passTo(
+  state: Walk,
+  node: Node,
+  i: number,
+  g: Tensor | RowGradient,
+  grads: readonly (Tensor | null)[],
+  results: readonly InputGrad[],
+): void {
+  const edge = node.edges[i] as Edge
+  const rows = g instanceof RowGradient
+  if (rows && takesRows(state, edge.node)) {
+    if (node.stack) checkNaN(node, g.values)
+    return accumulateRows(edge.node.leaf, g)
+  }
+  const fitted = fit(rows ? g.toDense() : g, node.inputs[i] as Meta)
+  if (node.stack) checkNaN(node, fitted)
+  receive(state, edge, fitted, isFresh(fitted, grads, results, node.saved))
 }
 
 /** True for a leaf that just stores its gradient: rows stay rows only where nobody looks at them or records them. */
@@ -307,7 +333,6 @@ function isFresh(
 }
 
 function runHooks(node: Node, grads: (Tensor | null)[]): void {
-  if (!node.hooks) return
   grads.forEach((g, i) => {
     if (!g) return
     for (const hook of node.hooks?.get(i) ?? []) {
@@ -332,17 +357,18 @@ function checkReplaced(replaced: unknown, g: Tensor): Tensor {
 
 /** Undoes broadcasting and promotion: sums over stretched dims and casts back. The one place where that happens. */
 function fit(g: Tensor, to: Meta): Tensor {
-  let out = g
-  const lead = out.ndim - to.shape.length
-  const dims: number[] = []
-  for (let d = 0; d < out.ndim; d++) if (d < lead || (to.shape[d - lead] === 1 && out.shape[d] !== 1)) dims.push(d)
-  if (dims.length > 0) out = reshape(sum(out, dims, { keepdim: true }), to.shape)
-  else if (lead < 0 || out.shape.some((size, d) => size !== to.shape[d])) {
-    throw new ShapeError(
-      `backward: a gradient of shape ${shapeText(g.shape)} does not fit an operand of shape ${shapeText(to.shape)}`,
-    )
-  }
+  const out = sameShape(g.shape, to.shape) ? g : unbroadcast(g, to.shape)
   return out.dtype === to.dtype || !isFloat(to.dtype) ? out : toDType(out, to.dtype)
+}
+
+function unbroadcast(g: Tensor, shape: readonly number[]): Tensor {
+  const lead = g.ndim - shape.length
+  const dims: number[] = []
+  for (let d = 0; d < g.ndim; d++) if (d < lead || (shape[d - lead] === 1 && g.shape[d] !== 1)) dims.push(d)
+  if (lead >= 0 && dims.length > 0) return reshape(sum(g, dims, { keepdim: true }), shape)
+  throw new ShapeError(
+    `backward: a gradient of shape ${shapeText(g.shape)} does not fit an operand of shape ${shapeText(shape)}`,
+  )
 }
 
 function checkNaN(node: Node, g: Tensor): void {

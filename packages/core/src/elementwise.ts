@@ -2,6 +2,7 @@
 import {
   broadcastShapes,
   type DType,
+  dtypes,
   e,
   type Expr,
   kernels,
@@ -9,6 +10,7 @@ import {
   shapeText,
   ShapeError,
   ValueError,
+  type View,
 } from "@rondo/backend"
 import { describe, isPlain } from "./arguments.js"
 import { applyInPlace, checkStorable, commonDevice, execute, type OpInfo, output, recordOp } from "./apply.js"
@@ -47,7 +49,7 @@ interface Definition {
   readonly arity: number
   readonly info: ElementwiseInfo
   readonly names: readonly string[]
-  readonly compiled: Map<string, Compiled>
+  readonly compiled: Map<number | string, Compiled>
 }
 
 function define(row: Row, arity: 1 | 2 | 3) {
@@ -117,6 +119,23 @@ function readArguments({ row, arity, names }: Definition, args: readonly unknown
 }
 const noParams: readonly number[] = []
 
+const dtypeNumbers = Object.fromEntries(dtypes.map((dtype, i) => [dtype, i + 1])) as Record<DType, number>
+
+/** A number for the dtypes that a kernel depends on: that of the output if it is given, the default, and those of the operands. */
+function kindsOf(operands: readonly Input[], into: DType | undefined): number {
+  let kinds = (into ? dtypeNumbers[into] : 0) * 32 + dtypeNumbers[defaultDType()]
+  for (const x of operands) {
+    const kind =
+      typeof x === "object"
+        ? 2 * dtypeNumbers[x.dtype] + Number(x.shape.length === 0)
+        : typeof x === "boolean"
+          ? 29
+          : 30 + Number(Number.isInteger(x))
+    kinds = kinds * 32 + kind
+  }
+  return kinds
+}
+
 /** The kernel for this combination of dtypes, numbers and parameters; made once. */
 function compile(
   definition: Definition,
@@ -125,16 +144,15 @@ function compile(
   into?: DType,
 ): Compiled {
   const { compiled } = definition
-  let key = (into ?? "") + (defaultDType() === "float32" ? "" : defaultDType())
-  for (const x of operands)
-    key +=
-      typeof x === "object"
-        ? ` ${x.dtype}${x.shape.length === 0 ? 0 : ""}`
-        : typeof x === "boolean"
-          ? " b"
-          : Number.isInteger(x)
-            ? " i"
-            : " f"
+  const kinds = kindsOf(operands, into)
+  if (params.length === 0) {
+    const found = compiled.get(kinds)
+    if (found) return found
+    const made = build(definition, operands, params as never[], false, into)
+    compiled.set(kinds, made)
+    return made
+  }
+  let key = `${kinds}`
   // Only fractional parameters promote: clamp(int, 0, 5) stays integer.
   const fractional = isFractional(params)
   if (fractional) key += " p"
@@ -174,6 +192,12 @@ function scalarValues(operands: readonly Input[], params: readonly number[]): nu
   return params.length ? values.concat(params) : values
 }
 
+function stretchedAll(tensors: readonly Tensor[], shape: readonly number[]): View[] {
+  const views: View[] = []
+  for (const x of tensors) views.push(stretched(x, shape))
+  return views
+}
+
 const isTensor = (x: Input): x is Tensor => typeof x === "object"
 
 function run(definition: Definition, args: readonly unknown[]): Tensor {
@@ -186,9 +210,11 @@ function run(definition: Definition, args: readonly unknown[]): Tensor {
   const tensors = operands.filter(isTensor)
   const shape = resultShape(row.name, tensors)
   const out = output(device, shape, dtype)
-  execute(kernel, tensors.map((x) => stretched(x, shape)), [out], scalarValues(operands, params)) // prettier-ignore
-  if (info.vjp !== null && wantsGrad(operands as Operand[]))
-    recordOp(info, recorded(definition, operands, out), [out], params)
+  execute(kernel, stretchedAll(tensors, shape), [out], scalarValues(operands, params))
+  if (info.vjp !== null && wantsGrad(operands as Operand[])) {
+    const inputs = tensors.length === operands.length ? tensors : recorded(definition, operands, out)
+    recordOp(info, inputs, [out], params)
+  }
   return out
 }
 
@@ -229,6 +255,6 @@ function runInPlace(definition: Definition, args: readonly unknown[]): Tensor {
       `${name}: the result of shape ${shapeText(shape)} does not fit the tensor of shape ${shapeText(self.shape)}`,
     )
   }
-  const write = () => execute(kernel, separate(self, tensors.map((x) => stretched(x, shape))), [self], scalarValues(operands, params)) // prettier-ignore
+  const write = () => execute(kernel, separate(self, stretchedAll(tensors, shape)), [self], scalarValues(operands, params)) // prettier-ignore
   return applyInPlace(info, self, recorded(definition, operands, self), write, params)
 }

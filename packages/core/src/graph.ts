@@ -132,14 +132,16 @@ export class Saved {
     params: readonly number[] = [],
   ) {
     this.op = op
-    this.values = [values[0] ?? null, values[1] ?? null, values[2] ?? null, out]
-    this.versions = this.values.map(versionOf)
+    const [x = null, y = null, z = null] = values
+    this.values = [x, y, z, out]
+    this.versions = [versionOf(x), versionOf(y), versionOf(z), versionOf(out)]
     this.shapes = shapes
     this.params = params
   }
   /** Numbers count as PyTorch's do, which are tensors there: x.mul(2) cannot be passed twice, x.add(2) can. */
   get holds(): boolean {
-    return this.values.some((value) => value !== null)
+    for (const value of this.values) if (value !== null) return true
+    return false
   }
   /** All tensors that are kept. */
   get held(): readonly Tensor[] {
@@ -269,10 +271,14 @@ export function wantsGrad(inputs: readonly (Operand | null)[]): boolean {
   return false
 }
 
-const metaOf = (x: Operand | null): Meta | null => (x === null || typeof x === "number" ? null : x)
+const nodeNames = new Map<string, string>()
 
 /** `tanh` → `TanhBackward0`, as PyTorch prints it. */
-export const nodeName = (op: string): string => `${op[0].toUpperCase()}${op.slice(1)}Backward0`
+export function nodeName(op: string): string {
+  let name = nodeNames.get(op)
+  if (name === undefined) nodeNames.set(op, (name = `${op[0].toUpperCase()}${op.slice(1)}Backward0`))
+  return name
+}
 
 /** Builds the node of an operation; the caller attaches it to the outputs. */
 export function makeNode(
@@ -282,27 +288,28 @@ export function makeNode(
   rule: Rule,
   saved: Saved,
 ): Node {
-  // Metas must not keep tensors alive: only what they say is copied.
-  const metas = inputs.map((x) => slim(metaOf(x)))
-  return new Node(
-    nodeName(op),
-    inputs.map(edgeOf),
-    metas,
-    outputs.map((x) => slim(x) as Meta),
-    rule,
-    saved,
-  )
+  const edges: (Edge | null)[] = []
+  const metas: (Meta | null)[] = []
+  for (const x of inputs) {
+    edges.push(edgeOf(x))
+    metas.push(x === null || typeof x === "number" ? null : slim(x))
+  }
+  const results: Meta[] = []
+  for (const x of outputs) results.push(slim(x))
+  return new Node(nodeName(op), edges, metas, results, rule, saved)
 }
 
-const slim = (x: Meta | null): Meta | null => x && { shape: x.shape, dtype: x.dtype, device: x.device }
+/** Metas must not keep tensors alive: only what they say is copied. */
+const slim = ({ shape, dtype, device }: Meta): Meta => ({ shape, dtype, device })
 
 /** Attaches `node` to those outputs that can carry gradients. */
 export function attach(node: Node, outputs: readonly Tensor[]): void {
-  outputs.forEach((out, index) => {
-    if (!isFloat(out.dtype)) return
+  for (let index = 0; index < outputs.length; index++) {
+    const out = outputs[index]
+    if (!isFloat(out.dtype)) continue
     out.node = node
     out.outputIndex = index
-  })
+  }
 }
 
 /** What in-place changes do to the history of windows; installed together with the methods (see windows.ts). */

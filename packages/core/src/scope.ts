@@ -2,11 +2,26 @@
 import { ValueError } from "@rondo/backend"
 import type { Tensor } from "./tensor.js"
 
-const stack: Set<Tensor>[] = []
+/** The tensors that were made in a scope. Those that it is no longer the {@link Tensor.home} of are no longer its business. */
+export type Scope = Tensor[]
+
+const stack: Scope[] = []
 
 /** @internal Every new tensor reports here. */
 export function adopt(tensor: Tensor): void {
-  if (stack.length > 0) stack[stack.length - 1].add(tensor)
+  if (stack.length === 0) return
+  const own = stack[stack.length - 1]
+  tensor.home = own
+  own.push(tensor)
+}
+
+/** Frees what still belongs to a scope. */
+function clear(own: Scope): void {
+  for (const tensor of own) {
+    if (tensor.home !== own) continue
+    tensor.home = null
+    tensor.dispose()
+  }
 }
 
 /**
@@ -24,27 +39,23 @@ export function adopt(tensor: Tensor): void {
  */
 export function scope<T>(body: () => T): T {
   if (typeof body !== "function") throw new ValueError(`scope: needs a function to run, got ${typeof body}`)
-  const own = new Set<Tensor>()
+  const own: Scope = []
   stack.push(own)
   let result: T
   try {
     result = body()
   } catch (error) {
-    for (const tensor of own) tensor.dispose()
+    clear(own)
     throw error
   } finally {
     stack.pop()
   }
   if (result instanceof Promise) {
-    for (const tensor of own) tensor.dispose()
+    clear(own)
     throw new ValueError("scope: the body returned a promise; compute inside the scope and await outside of it")
   }
-  const kept = new Set<Tensor>()
-  collect(result, kept)
-  for (const tensor of own) {
-    if (!kept.has(tensor)) tensor.dispose()
-    else adopt(tensor)
-  }
+  handOver(result, own)
+  clear(own)
   return result
 }
 
@@ -61,16 +72,22 @@ export function scope<T>(body: () => T): T {
  * ```
  */
 export function keep<T extends Tensor>(tensor: T): T {
-  for (const own of stack) own.delete(tensor)
+  tensor.home = null
   return tensor
 }
 
-function collect(value: unknown, into: Set<Tensor>): void {
+/** Gives the tensors in `value` to the scope around, or to nobody. */
+function handOver(value: unknown, own: Scope): void {
   if (value === null || typeof value !== "object") return
-  if ("handle" in value && "storage" in value) into.add(value as Tensor)
-  else if (Array.isArray(value)) value.forEach((item) => collect(item, into))
+  if ("handle" in value && "storage" in value) {
+    const tensor = value as Tensor
+    if (tensor.home !== own) return
+    tensor.home = null
+    adopt(tensor)
+  } else if (Array.isArray(value)) for (const item of value) handOver(item, own)
   // A row gradient, whose class is made of operations and cannot be imported here.
-  else if ("indices" in value && "values" in value) [value.indices, value.values].forEach((item) => collect(item, into))
+  else if ("indices" in value && "values" in value)
+    for (const item of [value.indices, value.values]) handOver(item, own)
   else if (Object.getPrototypeOf(value) === Object.prototype)
-    Object.values(value).forEach((item) => collect(item, into))
+    for (const item of Object.values(value)) handOver(item, own)
 }

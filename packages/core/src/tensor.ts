@@ -15,7 +15,7 @@ import type { Device } from "./device.js"
 import { allocate, type Handle, throwDisposed } from "./lifetime.js"
 import type { OpMethods } from "./ops/index.js"
 import type { RowGradient } from "./rowgradient.js"
-import { adopt, keep } from "./scope.js"
+import { adopt, keep, type Scope } from "./scope.js"
 
 /** Where and how elements lie: what a view needs beside its storage. */
 export interface Geometry {
@@ -54,6 +54,8 @@ export class Tensor implements View {
   rewrites = 0
   /** @internal The base's count when `node` was right. */
   seenRewrites = 0
+  /** @internal The scope that frees this tensor at its end. */
+  home: Scope | null = null
   /** @internal */ disposed = false
   /** @internal */ leafNode: AccumulateNode | null = null
   private whole: Tensor | null = null

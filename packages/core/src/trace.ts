@@ -54,15 +54,33 @@ const mostKernels = 64
 
 type FusedRule = (grads: readonly (Tensor | null)[], saved: Saved) => (Tensor | null)[] | null
 
+/** What is read for the gradients wanted: a bit for each input. */
+function readsOf({ keep, keepFor }: Pick<OpInfo, "keep" | "keepFor">): (wants: number) => readonly Kept[] {
+  if (!keepFor) return () => keep
+  const known: (readonly Kept[])[] = []
+  return (wants) =>
+    (known[wants] ??= [...names, "out" as const].filter((k) =>
+      keepFor.some((reads, i) => wants & (1 << i) && reads.includes(k)),
+    ))
+}
+
 /** The rules of an operation as one kernel for each combination of dtypes and wants; null where that cannot be. */
 export function fusedRule(rules: readonly (Vjp | null)[], held: Pick<OpInfo, "keep" | "keepFor">): FusedRule {
   const compiled = new Map<string, Fused | null>()
+  const reads = readsOf(held)
   return ([g], saved) => {
     if (!g) return []
-    const kept = held.keepFor ? names.concat("out").filter((k) => saved.needs.some((need, i) => need && held.keepFor?.[i].includes(k))) : held.keep // prettier-ignore
-    const values = kept.map((k) => saved[k] as Tensor | number)
-    let key = `${g.dtype}${g.ndim > 0} ${saved.needs.join()} ${saved.params.join()}`
-    for (const v of values) key += typeof v === "number" ? " n" : ` ${v.dtype}${v.ndim > 0}`
+    let wants = 0
+    for (let i = 0; i < saved.needs.length; i++) if (saved.needs[i]) wants |= 1 << i
+    const kept = reads(wants)
+    let key = `${g.dtype}${g.ndim > 0}${wants}`
+    if (saved.params.length > 0) key += ` ${saved.params.join()}`
+    const values: (Tensor | number)[] = []
+    for (const k of kept) {
+      const v = saved[k] as Tensor | number
+      values.push(v)
+      key += typeof v === "number" ? " n" : ` ${v.dtype}${v.ndim > 0}`
+    }
     let fused = compiled.get(key)
     if (fused === undefined) {
       if (compiled.size >= mostKernels) return null

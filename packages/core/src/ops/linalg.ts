@@ -10,7 +10,7 @@ import {
   sizeOf,
   type View,
 } from "@rondo/backend"
-import { apply, commonDevice, execute, output } from "../apply.js"
+import { apply, commonDevice, execute, type OpInfo, output } from "../apply.js"
 import type { Rule } from "../graph.js"
 import { op } from "../op.js"
 import { t } from "../samples.js"
@@ -22,13 +22,13 @@ import { sum } from "./reduce.js"
 function checkDTypes(name: string, ...operands: Tensor[]): void {
   commonDevice(name, operands)
   const [a] = operands
-  const other = operands.find((x) => x.dtype !== a.dtype)
-  if (other) throw new DTypeError(`${name}: dtypes differ: ${a.dtype} and ${other.dtype}; convert one with .to(dtype)`)
+  for (const x of operands)
+    if (x.dtype !== a.dtype)
+      throw new DTypeError(`${name}: dtypes differ: ${a.dtype} and ${x.dtype}; convert one with .to(dtype)`)
   if (a.dtype === "bool") throw new DTypeError(`${name}: is not defined for bool; convert with .to("float32")`)
 }
 
-const swap = (x: Tensor): Tensor => x.transpose(-1, -2)
-const stretchedView = (x: Tensor, shape: readonly number[]): View => ({
+const stretchedView = (x: View, shape: readonly number[]): View => ({
   storage: x.storage,
   dtype: x.dtype,
   shape,
@@ -36,25 +36,59 @@ const stretchedView = (x: Tensor, shape: readonly number[]): View => ({
   offset: x.offset,
 })
 
+function swapped(list: readonly number[]): number[] {
+  const out = [...list]
+  const last = out.length - 1
+  ;[out[last - 1], out[last]] = [out[last], out[last - 1]]
+  return out
+}
+
+/** The transposes of matrices, for a kernel to read. */
+const turned = ({ storage, dtype, shape, strides, offset }: View): View => {
+  return { storage, dtype, shape: swapped(shape), strides: swapped(strides), offset }
+}
+
 // Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
 const productRule =
-  (name: string): Rule =>
-  ([g], s) => [
-    g && s.needs[0] ? product(name, g, swap(s.y)) : null,
-    g && s.needs[1] ? product(name, swap(s.x), g) : null,
-  ]
+  (name: string, turnA: boolean, turnB: boolean): Rule =>
+  ([g], s) => {
+    if (!g) return []
+    return [
+      s.needs[0] ? (turnA ? product(name, s.y, g, turnB, true) : product(name, g, s.y, false, !turnB)) : null,
+      s.needs[1] ? (turnB ? product(name, g, s.x, true, turnA) : product(name, s.x, g, !turnA, false)) : null,
+    ]
+  }
 
-/** [..., M, K] x [..., K, N], batch dims broadcast. */
-function product(name: string, a: Tensor, b: Tensor): Tensor {
-  const [m, k] = a.shape.slice(-2)
-  const [k2, n] = b.shape.slice(-2)
-  if (k !== k2) throw new ShapeError(`${name}: inner dimensions differ: ${shapeText(a.shape)} x ${shapeText(b.shape)}`)
-  const batch = broadcastShapes(name, a.shape.slice(0, -2), b.shape.slice(0, -2))
-  const [out] = apply({ name, keep: ["x", "y"], keepFor: [["y"], ["x"]], vjp: productRule(name) }, [a, b], (device) => {
-    const result = output(device, [...batch, m, n], a.dtype)
+const productInfos = new Map<string, readonly OpInfo[]>()
+
+function productInfo(name: string, turnA: boolean, turnB: boolean): OpInfo {
+  let infos = productInfos.get(name)
+  if (!infos) {
+    infos = [0, 1, 2, 3].map((turns) => {
+      const vjp = productRule(name, (turns & 1) > 0, (turns & 2) > 0)
+      return { name, keep: ["x", "y"], keepFor: [["y"], ["x"]], vjp }
+    })
+    productInfos.set(name, infos)
+  }
+  return infos[Number(turnA) + 2 * Number(turnB)]
+}
+
+/** [..., M, K] x [..., K, N], batch dims broadcast; a or b may be taken as transposes of what they are. */
+function product(name: string, a: Tensor, b: Tensor, turnA = false, turnB = false): Tensor {
+  const [viewA, viewB] = [turnA ? turned(a) : a, turnB ? turned(b) : b]
+  const rank = a.shape.length
+  const [m, k] = [viewA.shape[rank - 2], viewA.shape[rank - 1]]
+  const [k2, n] = [viewB.shape[b.shape.length - 2], viewB.shape[b.shape.length - 1]]
+  if (k !== k2)
+    throw new ShapeError(`${name}: inner dimensions differ: ${shapeText(viewA.shape)} x ${shapeText(viewB.shape)}`)
+  const plain = rank === 2 && b.shape.length === 2
+  const batch = plain ? [] : broadcastShapes(name, a.shape.slice(0, -2), b.shape.slice(0, -2))
+  const [out] = apply(productInfo(name, turnA, turnB), [a, b], (device) => {
+    const result = output(device, plain ? [m, n] : [...batch, m, n], a.dtype)
     if (sizeOf(result.shape) === 0) return [result]
     if (k === 0) execute(kernels.fill(result.dtype), [], [result], [0])
-    else execute(kernels.matmul, [stretchedView(a, [...batch, m, k]), stretchedView(b, [...batch, k, n])], [result])
+    else if (plain) execute(kernels.matmul, [viewA, viewB], [result])
+    else execute(kernels.matmul, [stretchedView(viewA, [...batch, m, k]), stretchedView(viewB, [...batch, k, n])], [result]) // prettier-ignore
     return [result]
   })
   return out
@@ -202,15 +236,15 @@ export const linear = op(
     if (bias && (bias.ndim !== 1 || bias.shape[0] !== weight.shape[0])) {
       throw new ShapeError(`linear: bias must be [${weight.shape[0]}], got ${shapeText(bias.shape)}`)
     }
+    if (x.ndim === 2) return linearRows(x, weight, bias)
     const rows = sizeOf(x.shape.slice(0, -1))
-    const tall = reshape(x, rows, inputs)
-    const out = bias && inputs > 0 && isFloat(x.dtype) ? withBias(tall, weight, bias) : linearParts(tall, weight, bias)
-    return reshape(out, [...x.shape.slice(0, -1), weight.shape[0]])
+    return reshape(linearRows(reshape(x, rows, inputs), weight, bias), [...x.shape.slice(0, -1), weight.shape[0]])
   },
 )
 
-function linearParts(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
-  const out = product("linear", x, swap(weight))
+function linearRows(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  if (bias && x.shape[1] > 0 && isFloat(x.dtype)) return withBias(x, weight, bias)
+  const out = product("linear", x, weight, false, true)
   return bias ? add(out, bias) : out
 }
 
@@ -218,21 +252,18 @@ const linearRule: Rule = ([g], s) => {
   if (!g) return []
   return [
     s.needs[0] ? product("linear", g, s.y) : null,
-    s.needs[1] ? product("linear", swap(g), s.x) : null,
+    s.needs[1] ? product("linear", g, s.x, true) : null,
     s.needs[2] ? sum(g, 0) : null,
   ]
 }
+const linearInfo: OpInfo = { name: "linear", keep: ["x", "y"], keepFor: [["y"], ["x"], []], vjp: linearRule }
 
 function withBias(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
-  const [out] = apply(
-    { name: "linear", keep: ["x", "y"], keepFor: [["y"], ["x"], []], vjp: linearRule },
-    [x, weight, bias],
-    (device) => {
-      const result = output(device, [x.shape[0], weight.shape[0]], x.dtype)
-      if (sizeOf(result.shape) === 0) return [result]
-      execute(kernels.matmulBias, [x, swap(weight), stretchedView(bias, result.shape)], [result])
-      return [result]
-    },
-  )
+  const [out] = apply(linearInfo, [x, weight, bias], (device) => {
+    const result = output(device, [x.shape[0], weight.shape[0]], x.dtype)
+    if (sizeOf(result.shape) === 0) return [result]
+    execute(kernels.matmulBias, [x, turned(weight), stretchedView(bias, result.shape)], [result])
+    return [result]
+  })
   return out
 }
