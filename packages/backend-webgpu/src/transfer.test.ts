@@ -1,9 +1,10 @@
 // Writes and reads of any alignment, their order with kernels, and what the pool keeps.
 import { DeviceError, DisposedError, e, kernels, OutOfMemoryError, ValueError, type View } from "@rondo/backend"
+import { randomFrom } from "@rondo/kernel-tests"
 import { afterAll, afterEach, describe, expect, it } from "vitest"
 import { WebGpu } from "./backend.js"
 import { sizeClass } from "./memory.js"
-import { openForTest, randomFrom } from "../test/testing.js"
+import { openForTest } from "../test/testing.js"
 
 const device = await openForTest()
 

@@ -1,19 +1,14 @@
 // Float functions at zeros of both signs, infinities, NaN with any payload, denormals and the ends of ranges, and that no
 // element's value depends on its place or its neighbours.
+import { binaryFunctions, binaryOperations, edges, payloads, singleUlp, unaryFunctions, unaryOperations } from "@rondo/kernel-tests" // prettier-ignore
 import { describe, expect, it } from "vitest"
-import { apply, binary, singleUlp, unary } from "./testing.js"
+import { apply } from "../../test/functions.js"
 
-const edges = [
-  0, -0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, Infinity, -Infinity, NaN, 1e-45, -1e-45, 1e-40, -1e-40, 2 ** -126, -(2 ** -126),
-  3.4028234663852886e38, -3.4028234663852886e38, 88.7, 89, -87.4, -103.5, -104, -150, 1e10, -1e10, 1.6e6, 5e7, 2.4e38,
-  16777216, 33554431, 9.0109, 9.02,
-] // prettier-ignore
+const [unary, binary] = [
+  { ...unaryFunctions, ...unaryOperations },
+  { ...binaryFunctions, ...binaryOperations },
+]
 const doubleEdges = [...edges, 5e-324, -5e-324, 1e-310, 2 ** -1022, 709.7, 710, -745, -746, 1e308, -1e308, 5.9, 6, 19.1]
-/** Quiet and signalling NaN, of both signs, with bits that integer arithmetic could turn into numbers. */
-const payloads = new Float32Array(
-  new Uint32Array([0x7f800001, 0xffc12345, 0x7fffffff, 0xff8fffff, 0x7fc00001, 0xffffffff]).buffer,
-)
-
 /** Results that must be just so: NaN, zeros with their sign, infinities. Others may be off by the function's limit. */
 function check(got: number, want: number, dtype: "float32" | "float64", what: string): void {
   const rounded = dtype === "float32" ? Math.fround(want) : want

@@ -2,7 +2,7 @@
 import { DeviceError } from "@rondo/backend"
 import { afterEach, describe, expect, it, vi } from "vitest"
 import type { WasmSimd } from "../backend.js"
-import { beside, claimed, closeAll, counter, counters, open, poolOf, stateOf, until } from "./testing.js"
+import { beside, claimed, closeAll, counter, counters, open, poolOf, stateOf, until } from "../../test/threads.js"
 
 afterEach(async () => {
   vi.restoreAllMocks()

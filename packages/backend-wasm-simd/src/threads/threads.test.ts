@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from "vitest"
 import type { WasmSimd } from "../backend.js"
 import type { Call } from "../engine.js"
 import { call as states } from "./control.js"
-import { beside, closeAll, counter, counters, open, poolOf, stateOf, until } from "./testing.js"
+import { beside, closeAll, counter, counters, open, poolOf, stateOf, until } from "../../test/threads.js"
 
 afterEach(closeAll)
 

@@ -1,9 +1,8 @@
-// For the tests of threads: devices that are closed afterwards, and jobs whose course a test can steer. Not part of what the
-// package exports.
-import { WasmSimd, type WasmSimdOptions } from "../backend.js"
-import type { Call, Compiled } from "../engine.js"
-import { call as states, words } from "./control.js"
-import type { Pool } from "./pool.js"
+// For the tests of threads: devices that are closed afterwards, and jobs whose course a test can steer.
+import { WasmSimd, type WasmSimdOptions } from "../src/backend.js"
+import type { Call, Compiled } from "../src/engine.js"
+import { call as states, words } from "../src/threads/control.js"
+import type { Pool } from "../src/threads/pool.js"
 
 const opened: WasmSimd[] = []
 /** For `afterEach`. */

@@ -1,0 +1,12 @@
+// What the unit tests of the backends' kernels have in common. Private: backends of others are held by @rondo/conformance.
+export { type Agree, outcome, Placement, type Tolerance } from "./agreement.js"
+export * from "./functions.js"
+export { describeGathers, describeScatters, indices } from "./gather.js"
+export { describeMaps, flat, type Geometry, mapOperand } from "./map.js"
+export { describeProducts, type Product, product, runProduct } from "./matmul.js"
+export { fill, type Layout, layouts, operand, type Operand, operandOf, randomFrom } from "./operands.js"
+export { describeLayers, type LayerSizes, runLayer } from "./recurrent.js"
+export { describeReductions, keptShape, reduceOperators, reductionCheck } from "./reduce.js"
+export { describeScans } from "./scan.js"
+export { describeSorts } from "./sort.js"
+export { combinations, type Subject, subjectOf } from "./subject.js"
