@@ -104,7 +104,10 @@ export default tseslint.config(
   },
   { files: ["packages/**/*.ts"], rules: { "no-restricted-syntax": ["error", ...shipped] } },
   { files: ["apps/**/*.ts"], rules: { "no-restricted-syntax": ["error", noDefaultExport, noDefaultAlias] } },
-  { files: ["packages/**/*.test.ts"], rules: { "no-restricted-syntax": ["error", ...shipped, ...tests] } },
+  {
+    files: ["packages/**/*.test.ts", "packages/kernel-tests/**/*.ts"],
+    rules: { "no-restricted-syntax": ["error", ...shipped, ...tests] },
+  },
   {
     files: ["apps/**/*.test.ts", "scripts/**/*.test.ts"],
     rules: { "no-restricted-syntax": ["error", noDefaultExport, noDefaultAlias, ...tests] },

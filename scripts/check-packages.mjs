@@ -13,7 +13,7 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join, resolve } from "node:path"
-import { pnpmCommand, root, runCommand } from "./install.mjs"
+import { pnpmCommand, publishedPackages, root, runCommand } from "./install.mjs"
 
 const problems = []
 const fail = (text) => problems.push(text)
@@ -41,10 +41,8 @@ function filesUnder(folder, prefix = "") {
 
 async function pack(destination) {
   mkdirSync(destination)
-  await must(
-    "pnpm pack",
-    pnpmCommand(["--recursive", "--filter", "./packages/*", "pack", "--pack-destination", destination]),
-  )
+  const filters = publishedPackages().flatMap((name) => ["--filter", `./packages/${name}`])
+  await must("pnpm pack", pnpmCommand(["--recursive", ...filters, "pack", "--pack-destination", destination]))
   return readdirSync(destination).map((name) => join(destination, name))
 }
 
@@ -161,9 +159,7 @@ try {
   const project = join(folder, "consumer")
   await installInto(project, tarballs)
   const modules = join(project, "node_modules")
-  const homes = readdirSync(join(root, "packages")).map((name) =>
-    join(modules, name === "rondo" ? name : join("@rondo", name)),
-  )
+  const homes = publishedPackages().map((name) => join(modules, name === "rondo" ? name : join("@rondo", name)))
   const packages = homes.map(inspect)
   lendPeers(project, packages)
   await useInNode(project, packages)

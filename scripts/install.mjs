@@ -1,7 +1,7 @@
 // Brings node_modules in step with the lockfile, with nothing but Node and npm on the machine. It builds nothing.
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -22,6 +22,12 @@ export function toolEnvironment(extra = {}) {
   }
   return env
 }
+
+/** Folders of packages that are published, in order. The others are for tests only. */
+export const publishedPackages = () =>
+  readdirSync(join(root, "packages"))
+    .filter((name) => !JSON.parse(readFileSync(join(root, "packages", name, "package.json"), "utf8")).private)
+    .sort()
 
 /** The command line that runs the pinned pnpm: the one on PATH if it is that very version, else through npx. */
 export function pnpmCommand(args) {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { build } from "esbuild"
-import { root } from "./install.mjs"
+import { publishedPackages, root } from "./install.mjs"
 
 const budgets = JSON.parse(readFileSync(join(root, "scripts", "budgets.json"), "utf8"))
 
@@ -39,7 +39,7 @@ let failed = false
 console.log(
   `${"package".padEnd(24)}${"gzip".padStart(9)}${"ceiling".padStart(9)}${"lines".padStart(9)}${"ceiling".padStart(9)}`,
 )
-for (const folder of readdirSync(join(root, "packages")).sort()) {
+for (const folder of publishedPackages()) {
   const home = join(root, "packages", folder)
   const manifest = JSON.parse(readFileSync(join(home, "package.json"), "utf8"))
   const budget = budgets[manifest.name]

@@ -22,6 +22,10 @@ const arrows = {
     may: ["@rondo/backend", "@rondo/core", "@rondo/nn", "@rondo/optim"],
     why: "the suite is handed the backend that it judges, so that a fifth backend can use it",
   },
+  "kernel-tests": {
+    may: ["@rondo/backend"],
+    why: "the cases are handed the device and the reference, as the suite is",
+  },
   onnx: { may: ["@rondo/nn", "@rondo/core", "@rondo/backend"], why: "onnx reads modules; it trains and runs nothing" },
   rondo: {
     may: ["@rondo/backend", "@rondo/core", "@rondo/nn", "@rondo/optim", anyBackend],
@@ -32,7 +36,7 @@ const backendArrows = {
   may: ["@rondo/backend"],
   why: "a backend moves bytes and runs kernels; it knows the contract and nothing above or beside it",
 }
-const appArrows = { may: [/^(rondo|@rondo\/.+)$/], why: "apps may use every published package" }
+const appArrows = { may: [/^(rondo|@rondo\/(?!kernel-tests$).+)$/], why: "apps may use every published package" }
 
 // Tests may also use these: the reference is how a pure unit is run.
 const testArrows = {
@@ -41,8 +45,9 @@ const testArrows = {
   datasets: ["@rondo/backend-cpu-js"],
 }
 testArrows.optim = ["@rondo/backend-cpu-js", "@rondo/nn"]
-testArrows["backend-wasm-simd"] = ["@rondo/backend-cpu-js"]
-testArrows["backend-webgpu"] = ["@rondo/backend-cpu-js"]
+testArrows["backend-wasm-simd"] = ["@rondo/backend-cpu-js", "@rondo/kernel-tests"]
+testArrows["backend-webgpu"] = ["@rondo/backend-cpu-js", "@rondo/kernel-tests"]
+testArrows["kernel-tests"] = ["@rondo/backend-cpu-js"]
 testArrows.conformance = ["@rondo/backend-cpu-js", "@rondo/backend-wasm-simd", "@rondo/backend-webgpu"]
 testArrows.onnx = ["@rondo/backend-cpu-js"]
 
