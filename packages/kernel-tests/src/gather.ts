@@ -108,8 +108,8 @@ export function describeScatters({ agree, dtypes, slow }: Subject): void {
           await agree(note, { kind: "scatter", dim, mode }, [index, line], [x])
       })
       it(`${mode}s rows of every length of ${dtype}, and one value for all`, async () => {
-        for (let n = 1; n < 70; n += slow ? 23 : 3) {
-          for (const count of [9, 300]) {
+        for (let n = 1; n < 70; n += slow ? 23 : 1) {
+          for (const count of slow || n % 10 === 1 ? [9, 300] : [9]) {
             const [out, index] = [operand(dtype, [6, n], "contiguous", random), indices([count, n], 6, random, [1])]
             for (const stretched of [[], [1], [0, 1]]) {
               const source = operand(dtype, [count, n], "contiguous", random, stretched)

@@ -89,7 +89,7 @@ function describeDims({ dtypes, slow }: Subject, check: CheckReduction, random: 
     for (const dtype of dtypes) {
       // Dtypes go the way of int32 or float32.
       const few = slow && dtype !== "float32" && dtype !== "int32"
-      const own = cases.filter(([{ length }, dims]) => !few || length === 0 || length === 3 || dims.length === 2)
+      const own = cases.filter(([shape]) => !few || shape.length === 0 || shape.length === 3 || shape[0] === 37)
       for (const op of reduceOperators(dtype)) {
         // Products of many numbers stay in range if the numbers are near 1.
         const x = e.cast(e.input(0, dtype), computeDType(dtype))
@@ -128,7 +128,7 @@ function describeDims({ dtypes, slow }: Subject, check: CheckReduction, random: 
   })
 }
 
-function describeExpressions({ agree, dtypes, slow }: Subject, check: CheckReduction, random: Random): void {
+function describeExpressions({ agree, dtypes }: Subject, check: CheckReduction, random: Random): void {
   describe("expressions", () => {
     const f = e.input(0, "float32")
     it("are fused, over broadcast inputs and scalars", async () => {
@@ -136,7 +136,7 @@ function describeExpressions({ agree, dtypes, slow }: Subject, check: CheckReduc
       const exprs = [e.mul(difference, difference), e.exp(e.mul(difference, e.like(f, 2 ** -4)))]
       const shapes = [[3, 4], [5, 300], [300, 5], [70, 70]] // prettier-ignore
       const some = [[0], [1], [0, 1]]
-      const all = combinations<[Expr, number[], number[], number[]]>(slow ? 5 : 1, exprs, shapes, some, some)
+      const all = combinations<[Expr, number[], number[], number[]]>(1, exprs, shapes, some, some)
       for (const [expr, shape, stretched, dims] of all) {
         const x = operand("float32", shape, pick(layouts, random), random)
         const y = operand("float32", shape, "contiguous", random, stretched)
@@ -178,7 +178,7 @@ function describeRules({ devices, dtypes, slow }: Subject, check: CheckReduction
       const shapes = [[2, 0], [0, 3], [0, 0]] // prettier-ignore
       for (const dtype of dtypes) {
         for (const op of reduceOperators(dtype)) {
-          for (const [shape, dims] of combinations<[number[], number[]]>(slow ? 2 : 1, shapes, [[0], [1], [0, 1]]))
+          for (const [shape, dims] of combinations<[number[], number[]]>(1, shapes, [[0], [1], [0, 1]]))
             if (!isPosition(op) || dims.length === 1) await check(op, operand(dtype, shape, "contiguous", random), dims)
         }
       }
