@@ -30,12 +30,13 @@ interface Prepared {
 /** Examples use the names of these without importing them; a name that several have is taken from the first. */
 const implied = ["rondo", "@rondo/datasets", "@rondo/conformance", "@rondo/backend", "@rondo/backend-cpu-js"]
 
-/** Import name -> source file, for every entry of every package. */
+/** Import name -> source file, for every entry of every package that is published. */
 export function entries(root: string): Map<string, string> {
   const found = new Map<string, string>()
   for (const folder of readdirSync(join(root, "packages"))) {
     const home = join(root, "packages", folder)
     const manifest = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as Record<string, never>
+    if (manifest.private) continue
     for (const [subpath, source] of Object.entries<string>(manifest.exports))
       if (source.endsWith(".ts")) found.set(join(manifest.name, subpath), resolve(home, source))
   }
