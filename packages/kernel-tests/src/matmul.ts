@@ -124,7 +124,7 @@ function describeSizes({ dtypes, slow }: Subject, check: Check): void {
 
   describe("blocks, tiles, lines and shares of k", () => {
     const long: readonly Size[] = [
-      [7, 513, 9], [31, 1100, 70], [100, 64, 521], [2, 700, 1030], [1, 600, 1100], [1100, 600, 1], [1, 5000, 1], [3, 5000, 2],
+      [7, 513, 9], [31, 1100, 70], [100, 64, 521], [2, 700, 1030], [1, 600, 1100], [1100, 600, 1], [100, 1100, 5], [1, 5000, 1], [3, 5000, 2],
       [65, 130, 200], [20, 3000, 15], [1030, 33, 1050],
     ] // prettier-ignore
     for (const dtype of dtypes.filter((one) => isMain(one) || one === "float64")) {
@@ -143,7 +143,7 @@ function describeSizes({ dtypes, slow }: Subject, check: Check): void {
 function describeLayouts({ dtypes, slow }: Subject, check: Check): void {
   const few = ["rows", "spread"] as const
   describe("layouts", () => {
-    const sizes: readonly Size[] = [[1, 6, 10], [10, 6, 1], [9, 40, 11], [30, 35, 2], [2, 50, 70], [40, 20, 70], [30, 5, 2]] // prettier-ignore
+    const sizes: readonly Size[] = [[1, 6, 10], [10, 6, 1], [9, 40, 11], [30, 35, 2], [2, 50, 70], [40, 20, 70], [30, 5, 2], [37, 5, 6]] // prettier-ignore
     for (const dtype of dtypes) {
       const chosen: readonly Layout[] = slow && dtype !== "float32" ? few : layouts
       for (const a of chosen) {
@@ -157,7 +157,7 @@ function describeLayouts({ dtypes, slow }: Subject, check: Check): void {
   })
 
   describe("bias and accumulation", () => {
-    const sizes: readonly Size[] = [[1, 6, 10], [10, 6, 1], [1, 3, 1], [9, 40, 11], [30, 50, 2], [30, 5, 2], [5, 600, 20]] // prettier-ignore
+    const sizes: readonly Size[] = [[1, 6, 10], [10, 6, 1], [1, 3, 1], [9, 40, 11], [30, 50, 2], [30, 5, 2], [35, 6, 10], [5, 600, 20]] // prettier-ignore
     for (const dtype of dtypes) {
       const chosen: readonly Layout[] = slow && dtype !== "float32" ? ["row for all", "columns"] : layouts
       for (const bias of chosen) {
@@ -248,11 +248,11 @@ function describeMemory({ agree, devices }: Subject): void {
         first.forEach((value, i) => (made.data[18 + i] = value))
         return made
       }
-      for (const [device, n] of combinations(1, devices, [1, 2, 3, 5, 6, 7, 9, 13])) {
-        const [b, out] = [surrounded([18, n], 2), surrounded([5, n], NaN)]
+      for (const [device, n, m] of combinations(1, devices, [1, 2, 3, 5, 6, 7, 9, 10, 13], [5, 35])) {
+        const [b, out] = [surrounded([18, n], 2), surrounded([m, n], NaN)]
         for (const [first, odd] of [[[], 36], [[Infinity, 0, NaN], NaN]] as const) {
-          const [got] = await outcome(device, { kind: "matmul" }, [surrounded([5, 18], 1, first), b], [out])
-          const want = Array.from(got, (_, i) => (i < n || (i >= 2 * n && i < 5 * n) ? 36 : i < 2 * n ? odd : NaN))
+          const [got] = await outcome(device, { kind: "matmul" }, [surrounded([m, 18], 1, first), b], [out])
+          const want = Array.from(got, (_, i) => (i < n || (i >= 2 * n && i < m * n) ? 36 : i < 2 * n ? odd : NaN))
           expect(got, `${n} columns`).toEqual(want)
         }
       } // prettier-ignore

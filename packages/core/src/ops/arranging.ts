@@ -327,7 +327,9 @@ function diagonalMatrix(x: Tensor, offset: number): Tensor {
   const size = x.shape[0] + Math.abs(offset)
   const [out] = apply({ name: "diag", keep: [], vjp: diagonalRule(offset) }, [x], () => {
     const start = offset >= 0 ? offset : -offset * size
-    return [placed(x, [size, size], () => ({ shape: x.shape, strides: [size + 1], offset: start }))]
+    const made = placed(x, [size, size], () => ({ shape: x.shape, strides: [size + 1], offset: start }))
+    // One element or none is already what it is to be, but a result shares no memory with an operand.
+    return [made.handle === x.handle ? clone(made) : made]
   })
   return out
 }
@@ -338,7 +340,7 @@ export const diag = op(
     name: "diag",
     takes: { x: "tensor", offset: "integer?" },
     doc: "A matrix with the vector on the diagonal `offset` above the main one; of a matrix, that diagonal, copied.",
-    samples: [[t(3)], [t(2), 1], [t(2), -2], [t(3, 4)], [t(3, 4), -1], [t(0)]],
+    samples: [[t(3)], [t(2), 1], [t(2), -2], [t(3, 4)], [t(3, 4), -1], [t(0)], [t(1)]],
     differentiable: true,
   },
   (x: Tensor, offset = 0): Tensor => {
