@@ -6,9 +6,13 @@ import { fileURLToPath } from "node:url"
 
 const here = fileURLToPath(new URL(".", import.meta.url))
 
-/** Programs by name, as files in `folder`: `ours.mjs`, `tfjs.mjs`, … */
+/** Programs by name, as files in `folder`: `ours.mjs`, `tfjs.mjs`, …, and `limit.cjs`. */
 export async function bundle(folder: string): Promise<(program: string) => string> {
+  const common = { bundle: true, platform: "node", target: "node20", outdir: folder, logLevel: "warning" } as const
+  // The assembler of WebAssembly text in it is CommonJS.
+  await build({ ...common, entryPoints: { limit: join(here, "limit.ts") }, format: "cjs", outExtension: { ".js": ".cjs" } }) // prettier-ignore
   await build({
+    ...common,
     entryPoints: {
       ours: join(here, "ours/main.ts"),
       tfjs: join(here, "peers/tfjs.mjs"),
@@ -16,19 +20,14 @@ export async function bundle(folder: string): Promise<(program: string) => strin
       brainjs: join(here, "peers/brainjs.mjs"),
       jspytorch: join(here, "peers/jspytorch.mjs"),
     },
-    bundle: true,
+    format: "esm",
+    outExtension: { ".js": ".mjs" },
     // Backends are dynamic imports: files of their own, as a user's bundler would leave them.
     splitting: true,
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    outdir: folder,
-    outExtension: { ".js": ".mjs" },
     minify: false,
     keepNames: false,
-    logLevel: "warning",
   })
-  return (program) => join(folder, `${program}.mjs`)
+  return (program) => join(folder, program === "limit" ? "limit.cjs" : `${program}.mjs`)
 }
 
 /** PyTorch's program, which needs no bundling. */

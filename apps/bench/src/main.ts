@@ -60,7 +60,12 @@ function readOptions(): Options {
       null,
     )
     .option("--workloads <names>", `comma-separated: ${names.join(", ")}`, workloadList, names)
-    .option("--device <names>", "devices of Rondo, comma-separated", list, ["cpu-js"])
+    .option(
+      "--device <names>",
+      "devices of Rondo, comma-separated; with ' threads' behind its name, one uses all cores",
+      list,
+      ["cpu-js"],
+    )
     .option("--rounds <n>", "repetitions, interleaved", count(1), 3)
     .option("--core <n>", "the core to pin to, where taskset is there", count(0), Math.min(1, cpus().length - 1))
     .option("--timeout <seconds>", "what one process may take", count(1), 420)

@@ -11,6 +11,8 @@ export interface Peer {
   /** Without the workloads, which follow. */
   readonly command: readonly string[]
   readonly can: readonly string[]
+  /** May use every core, and as many threads. */
+  readonly free?: boolean
 }
 
 /** npm packages, with their exact versions. */
@@ -30,7 +32,7 @@ const without = (...names: string[]): string[] => all.filter((name) => !names.in
 
 /** Options that change who is there. */
 export interface PeerOptions {
-  /** Devices on which Rondo is measured. */
+  /** Devices on which Rondo is measured; with ` threads` behind its name, one is not pinned to the core. */
   readonly devices: readonly string[]
   /** Python with torch. */
   readonly python: string
@@ -43,7 +45,11 @@ export function peerList(program: (name: string) => string, { devices, python, s
   const node = (name: string, ...rest: string[]): string[] => [process.execPath, program(name), ...rest]
   const torch = [python, "-B", torchProgram]
   return [
-    ...devices.map((device) => ({ name: `rondo ${device}`, command: node("ours", device), can: all })),
+    ...devices.map((device) => {
+      const free = device.endsWith(" threads")
+      return { name: `rondo ${device}`, command: node("ours", device.replace(" threads", "")), can: all, free }
+    }),
+    { name: "limit", command: node("limit"), can: ["ops"] },
     { name: "torch", command: torch, can: all },
     { name: "torch ftz", command: [...torch, "--ftz"], can: ["W4d"] },
     { name: "jax-js jit", command: node("jax", "jit"), can: without("ops") },

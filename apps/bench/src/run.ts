@@ -56,7 +56,7 @@ async function one(plan: Plan, peer: Peer, name: string, round: number): Promise
   await quiet(plan.core, plan.patience)
   const wanted = casesOf(name)
   const execution = await execute([...peer.command, ...wanted], {
-    core: plan.core,
+    core: peer.free ? undefined : plan.core,
     seconds: plan.timeout,
     env: plan.env,
   })
