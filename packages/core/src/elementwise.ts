@@ -44,13 +44,17 @@ interface Compiled {
   readonly dtype: DType
 }
 
-interface Definition {
+/** @internal An operation as its row defines it. */
+export interface Definition {
   readonly row: Row
   readonly arity: number
   readonly info: ElementwiseInfo
   readonly names: readonly string[]
   readonly compiled: Map<number | string, Compiled>
 }
+
+/** @internal The definitions of all element-wise operations. */
+export const definitions = new WeakMap<ElementwiseInfo, Definition>()
 
 function define(row: Row, arity: 1 | 2 | 3) {
   const inPlace = (self: Tensor, ...rest: unknown[]): Tensor => runInPlace(definition, [self, ...rest] as unknown[])
@@ -64,11 +68,13 @@ function define(row: Row, arity: 1 | 2 | 3) {
   }
   const names = Object.keys(row.params ?? {})
   const definition: Definition = { row, arity, info, names, compiled: new Map() }
+  definitions.set(info, definition)
   const call = (...args: unknown[]): Tensor => run(definition, args)
   return Object.assign(call, { op: info })
 }
 
-function keepOf({ keep = [] }: Row): Pick<OpInfo, "keep" | "keepFor"> {
+/** @internal What gradients read, in all and for each operand. */
+export function keepOf({ keep = [] }: Row): Pick<OpInfo, "keep" | "keepFor"> {
   const each = keep.filter((entry): entry is readonly Kept[] => typeof entry !== "string")
   return each.length > 0 ? { keep: [...new Set(each.flat())], keepFor: each } : { keep: keep as readonly Kept[] }
 }
@@ -82,7 +88,8 @@ function ruleOf(row: Row): Rule | null {
   return (grads, saved) => (mode.record ? null : fused(grads, saved)) ?? apart(rules, grads, saved)
 }
 
-const apart = (rules: readonly (Vjp | null)[], [g]: Parameters<Rule>[0], saved: Saved): (Tensor | null)[] =>
+/** @internal Gradients operation by operation. */
+export const apart = (rules: readonly (Vjp | null)[], [g]: Parameters<Rule>[0], saved: Saved): (Tensor | null)[] =>
   rules.map((rule, i) => (rule && g && saved.needs[i] ? rule(g, saved) : null))
 
 /** Splits the arguments into operands and parameter values. */
@@ -218,8 +225,8 @@ function run(definition: Definition, args: readonly unknown[]): Tensor {
   return out
 }
 
-/** Operands as the gradient rule reads them: rules are written for tensors, unless they say otherwise. */
-function recorded({ row, info }: Definition, operands: readonly Input[], out: Tensor): Operand[] {
+/** @internal Operands as the gradient rule reads them: rules are written for tensors, unless they say otherwise. */
+export function recorded({ row, info }: Definition, operands: readonly Input[], out: Tensor): Operand[] {
   return operands.map((x, i) => {
     if (typeof x === "object") return x
     if (row.plain || !info.keep.includes((["x", "y", "z"] as const)[i])) return Number(x)
@@ -231,7 +238,8 @@ function recorded({ row, info }: Definition, operands: readonly Input[], out: Te
   })
 }
 
-function resultShape(name: string, tensors: readonly Tensor[]): readonly number[] {
+/** @internal The shape to which tensors broadcast. */
+export function resultShape(name: string, tensors: readonly Tensor[]): readonly number[] {
   const { shape } = tensors[0]
   for (let i = 1; i < tensors.length; i++) {
     if (!sameShape(shape, tensors[i].shape)) return broadcastShapes(name, ...tensors.map((x) => x.shape))

@@ -4,14 +4,18 @@ import {
   absoluteError,
   bceError,
   bceLogitsError,
+  type BinaryOp,
   checkOptions,
   classLoss,
   huberError,
+  type Input,
   logSoftmax,
   type OptionChecks,
   smoothL1Error,
   squaredError,
   type Tensor,
+  type TernaryOp,
+  totalOf,
 } from "@rondo/core"
 import { needTensor } from "./linear.js"
 
@@ -30,6 +34,17 @@ export const lossChecks: OptionChecks<LossOptions> = { reduction: ["none", "mean
 /** The elements' losses as `reduction` says. */
 export function reduced(losses: Tensor, reduction: Reduction = "mean"): Tensor {
   return reduction === "none" ? losses : reduction === "mean" ? losses.mean() : losses.sum()
+}
+
+/** The same for an element-wise operation, whose elements are written only where they are wanted. */
+export function reducedRow(
+  op: BinaryOp | TernaryOp,
+  operands: readonly Input[],
+  reduction: Reduction = "mean",
+  params: readonly number[] = [],
+): Tensor {
+  if (reduction !== "none") return totalOf(reduction, op, operands, params)
+  return (op as unknown as (...args: unknown[]) => Tensor)(...operands, ...params)
 }
 
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
@@ -55,7 +70,7 @@ export function checkOperands(name: string, ...operands: readonly Tensor[]): voi
 export function mseLoss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
   const { reduction } = checkOptions("mseLoss", lossChecks, options)
   checkOperands("mseLoss", x, y)
-  return reduced(squaredError(x, y), reduction)
+  return reducedRow(squaredError, [x, y], reduction)
 }
 
 /**
@@ -69,7 +84,7 @@ export function mseLoss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
 export function l1Loss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
   const { reduction } = checkOptions("l1Loss", lossChecks, options)
   checkOperands("l1Loss", x, y)
-  return reduced(absoluteError(x, y), reduction)
+  return reducedRow(absoluteError, [x, y], reduction)
 }
 
 /** Options of {@link smoothL1Loss}. */
@@ -89,7 +104,9 @@ export const smoothL1Checks: OptionChecks<SmoothL1Options> = { beta: "rate", ...
 export function smoothL1Loss(x: Tensor, y: Tensor, options?: SmoothL1Options): Tensor {
   const { beta = 1, reduction } = checkOptions("smoothL1Loss", smoothL1Checks, options)
   checkOperands("smoothL1Loss", x, y)
-  return reduced(beta === 0 ? absoluteError(x, y) : smoothL1Error(x, y, beta), reduction)
+  return beta === 0
+    ? reducedRow(absoluteError, [x, y], reduction)
+    : reducedRow(smoothL1Error, [x, y], reduction, [beta])
 }
 
 /** Options of {@link huberLoss}. */
@@ -109,7 +126,7 @@ export const huberChecks: OptionChecks<HuberOptions> = { delta: "positive", ...l
 export function huberLoss(x: Tensor, y: Tensor, options?: HuberOptions): Tensor {
   const { delta = 1, reduction } = checkOptions("huberLoss", huberChecks, options)
   checkOperands("huberLoss", x, y)
-  return reduced(huberError(x, y, delta), reduction)
+  return reducedRow(huberError, [x, y], reduction, [delta])
 }
 
 // ---- classes
@@ -267,8 +284,7 @@ export function binaryCrossEntropy(x: Tensor, target: Tensor, options?: BCEOptio
     )
   }
   checkProbabilities(x.detach())
-  const losses = bceError(x, target)
-  return reduced(weight ? losses.mul(weight) : losses, reduction)
+  return weight ? reduced(bceError(x, target).mul(weight), reduction) : reducedRow(bceError, [x, target], reduction)
 }
 
 function checkProbabilities(x: Tensor): void {
@@ -298,6 +314,7 @@ export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options?
   for (const operand of [x, target]) needTensor("binaryCrossEntropyWithLogits", operand)
   checkSameShape("binaryCrossEntropyWithLogits", x, target)
   for (const factor of [weight, posWeight]) if (factor) checkOperands("binaryCrossEntropyWithLogits", x, factor)
-  const losses = bceLogitsError(x, target, posWeight ?? 1)
-  return reduced(weight ? losses.mul(weight) : losses, reduction)
+  const operands = [x, target, posWeight ?? 1] as const
+  if (!weight) return reducedRow(bceLogitsError, operands, reduction)
+  return reduced(bceLogitsError(...operands).mul(weight), reduction)
 }

@@ -1,7 +1,25 @@
 // Losses that compare distributions: divergence from another one, and likelihoods of counts and of noisy numbers.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { checkOptions, clamp, klError, klLogError, noGrad, type OptionChecks, type Tensor, where } from "@rondo/core"
-import { checkOperands, lossChecks, type LossOptions, reduced, type Reduction, sameShape } from "./functional.js"
+import {
+  checkOptions,
+  clamp,
+  klError,
+  klLogError,
+  noGrad,
+  type OptionChecks,
+  type Tensor,
+  totalOf,
+  where,
+} from "@rondo/core"
+import {
+  checkOperands,
+  lossChecks,
+  type LossOptions,
+  reduced,
+  reducedRow,
+  type Reduction,
+  sameShape,
+} from "./functional.js"
 import { needTensor } from "./linear.js"
 import { Loss } from "./loss.js"
 import { Module } from "./module.js"
@@ -27,9 +45,10 @@ const klChecks: OptionChecks<KLDivOptions> = { reduction: ["none", "mean", "sum"
 export function klDiv(x: Tensor, target: Tensor, options?: KLDivOptions): Tensor {
   const { reduction = "mean", logTarget = false } = checkOptions("klDiv", klChecks, options)
   checkOperands("klDiv", x, target)
-  const losses = logTarget ? klLogError(x, target) : klError(x, target)
-  if (reduction !== "batchmean") return reduced(losses, reduction)
-  return x.ndim === 0 ? losses.sum() : losses.sum().div(x.shape[0])
+  const error = logTarget ? klLogError : klError
+  if (reduction !== "batchmean") return reducedRow(error, [x, target], reduction)
+  const sum = totalOf("sum", error, [x, target])
+  return x.ndim === 0 ? sum : sum.div(x.shape[0])
 }
 
 /** Options of {@link poissonNllLoss}. */

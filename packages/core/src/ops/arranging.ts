@@ -17,9 +17,9 @@ import { upload } from "../host.js"
 import { op, readDim, readDims, readSizes, type Sizes } from "../op.js"
 import { t } from "../samples.js"
 import type { Geometry, Tensor } from "../tensor.js"
-import { placed, stepped, target, viewOf } from "./geometry.js"
+import { stepped, target, viewOf } from "./geometry.js"
 import { takeRows } from "./lookup.js"
-import { clone, diagonal, reshape, transpose } from "./movement.js"
+import { clone, diagonal, inZeros, reshape, transpose } from "./movement.js"
 
 // Rules are made outside of the operations: closures of one function share what they capture, and a rule must not hold operands.
 const flipRule =
@@ -327,9 +327,7 @@ function diagonalMatrix(x: Tensor, offset: number): Tensor {
   const size = x.shape[0] + Math.abs(offset)
   const [out] = apply({ name: "diag", keep: [], vjp: diagonalRule(offset) }, [x], () => {
     const start = offset >= 0 ? offset : -offset * size
-    const made = placed(x, [size, size], () => ({ shape: x.shape, strides: [size + 1], offset: start }))
-    // One element or none is already what it is to be, but a result shares no memory with an operand.
-    return [made.handle === x.handle ? clone(made) : made]
+    return [inZeros(x, [size, size], { shape: x.shape, strides: [size + 1], offset: start })]
   })
   return out
 }

@@ -2,7 +2,7 @@
 import { contiguousStrides, type View } from "@rondo/backend"
 import type { Placed } from "../apply.js"
 import type { Geometry, Tensor } from "../tensor.js"
-import { inZeros } from "./movement.js"
+import { windowed } from "./movement.js"
 
 /** `length` elements of dim `d` from `start` on, `step` apart (which may be negative). */
 export function stepped(x: Geometry, d: number, start: number, length: number, step = 1): Geometry {
@@ -48,9 +48,9 @@ export const viewOf = ({ storage, dtype }: View, { shape, strides, offset }: Geo
 export const target = (x: Placed, window: Geometry): Placed => ({ ...viewOf(x, window), device: x.device })
 
 /**
- * Gradient of a window: zeros of the shape `before`, in which the window holds `g`. `window` places it in row-major
- * memory.
+ * Gradient of a window: zeros of the shape `before`, in which the window holds `g`; of a window on everything that is `g`
+ * itself, in the same memory. `window` places it in row-major memory.
  */
 export function placed(g: Tensor, before: readonly number[], window: (whole: Geometry) => Geometry): Tensor {
-  return inZeros(g, before, window({ shape: before, strides: contiguousStrides(before), offset: 0 }))
+  return windowed(g, before, window({ shape: before, strides: contiguousStrides(before), offset: 0 }))
 }

@@ -33,7 +33,7 @@ const scatterRule =
   }
 const windowRule =
   (before: readonly number[], window: Geometry): Rule =>
-  ([g]) => [g && inZeros(g, before, window)]
+  ([g]) => [g && windowed(g, before, window)]
 
 export const contiguous = op(
   {
@@ -294,7 +294,7 @@ export function windowSum(g: Tensor, before: readonly number[], window: Geometry
     const thin = { shape: shape.map((size, d) => (stretched.includes(d) ? 1 : size)), strides, offset }
     return windowSum(g.sum(stretched, { keepdim: true }), before, thin)
   }
-  if (!overlaps(window)) return inZeros(g, before, window)
+  if (!overlaps(window)) return windowed(g, before, window)
   let places = [offset]
   shape.forEach((size, d) => {
     places = places.flatMap((place) => Array.from({ length: size }, (_, i) => place + i * strides[d]))
@@ -322,12 +322,16 @@ const windowGradient =
   ({ shape, strides, offset }: Geometry): Rule =>
   ([g], { needs }) => [g && needs[0] ? asStrided(contiguous(g), shape, strides, offset) : null]
 
-/** @internal Zeros of the shape `before` in which a window of row-major memory holds `g`: the gradient of that window. */
+/** @internal The gradient of a window on row-major memory: {@link inZeros}, or where the window shows all of it in order, `g` itself. */
+export function windowed(g: Tensor, before: readonly number[], window: Geometry): Tensor {
+  const { shape, strides, offset } = window
+  const whole = offset === 0 && sizeOf(shape) === sizeOf(before) && sameOrder(shape, strides)
+  return whole ? reshape(g, before) : inZeros(g, before, window)
+}
+
+/** @internal Zeros of the shape `before` in which a window of row-major memory holds `g`. */
 export function inZeros(g: Tensor, before: readonly number[], window: Geometry): Tensor {
   const { shape, strides, offset } = window
-  // A window on all of it is the same memory in the same order.
-  const whole = offset === 0 && sizeOf(shape) === sizeOf(before) && sameOrder(shape, strides)
-  if (whole) return reshape(g, before)
   const [out] = apply({ name: "asStridedScatter", keep: [], vjp: windowGradient(window) }, [g], () => {
     const zeros = zerosOf(g, before)
     fillWindow(zeros, g, shape, strides, offset)
