@@ -56,6 +56,15 @@ describe.each(["sum", "mean"] as const)("totalOf %s", (total) => {
     expect(await gradcheck(f, leaves)).toBe(true)
     expect(await gradgradcheck(f, leaves)).toBe(true)
   })
+  test("is compiled once for all lengths", () => {
+    const kernels = new Set<Kernel>()
+    const observe = (kernel: Kernel): void =>
+      void (kernel.kind === "map" && kernel.exprs.length > 1 && kernels.add(kernel))
+    observers.add(observe)
+    for (const n of [3, 4, 70]) totalOf(total, squaredError, [randn([n], wide), randn([n], wide)]).backward()
+    observers.delete(observe)
+    expect(kernels.size).toBe(1)
+  })
   test("of nothing", () => {
     const loss = totalOf(total, squaredError, [zeros(0, 2), ones(2)])
     expect(loss.itemSync()).toEqual(total === "sum" ? 0 : NaN)

@@ -20,7 +20,10 @@ export type Total = "sum" | "mean"
 type TotalRule = (shape: readonly number[]) => Rule
 const rules = new WeakMap<Definition, Map<Total, TotalRule>>()
 
-/** The gradient of the row with that of the total in the place of each element's. The count is the last parameter. */
+/** Where a mean keeps how many elements there were: as an operand, since what rules make of parameters is compiled for each value. */
+const countOf = (definition: Definition): "y" | "z" | null => (["y", "z"] as const)[definition.arity - 1] ?? null
+
+/** The gradient of the row with that of the total in the place of each element's. */
 function totalRule(definition: Definition, total: Total): TotalRule {
   let known = rules.get(definition)
   if (!known) rules.set(definition, (known = new Map()))
@@ -28,21 +31,27 @@ function totalRule(definition: Definition, total: Total): TotalRule {
   if (found) return found
   const { row } = definition
   const own = typeof row.vjp === "function" ? [row.vjp] : (row.vjp ?? [])
-  const each = own.map((rule): Vjp | null => {
-    if (!rule || total === "sum") return rule
-    return (g, saved) => rule(div(g, saved.params[saved.params.length - 1]), saved)
-  })
-  const fused = fusedRule(each, keepOf(row))
+  const slot = total === "mean" ? countOf(definition) : null
+  const each = own.map((rule): Vjp | null => (rule && slot ? (g, saved) => rule(div(g, saved[slot]), saved) : rule))
+  const fused = fusedRule(each, heldFor(definition, total))
   const made: TotalRule =
     (shape) =>
     ([g], saved) => {
       if (!g) return []
-      const grads = [expand(g, shape)]
+      const grads = [expand(total === "mean" && !slot ? div(g, sizeOf(shape)) : g, shape)]
       // Second derivatives need the rule's own operations on the tape; otherwise one kernel does the same.
       return (mode.record ? null : fused(grads, saved)) ?? apart(each, grads, saved)
     }
   known.set(total, made)
   return made
+}
+
+/** What the gradients read, the count among it. */
+function heldFor(definition: Definition, total: Total): ReturnType<typeof keepOf> {
+  const { keep, keepFor } = keepOf(definition.row)
+  const slot = total === "mean" ? countOf(definition) : null
+  if (!slot) return { keep, keepFor }
+  return { keep: [...keep, slot], keepFor: keepFor?.map((reads) => [...reads, slot]) }
 }
 
 /**
@@ -79,9 +88,9 @@ export function totalOf(
   const count = sizeOf(shape)
   const out = total === "mean" ? div(sum, count) : sum
   if (info.vjp !== null && wantsGrad(operands as Operand[])) {
-    const { keep, keepFor } = info
-    const held = { name: total, keep, keepFor, vjp: totalRule(definition, total)(shape) }
-    recordOp(held, recorded(definition, operands, out), [out], total === "mean" ? [...params, count] : params)
+    const held = { name: total, ...heldFor(definition, total), vjp: totalRule(definition, total)(shape) }
+    const inputs = recorded(definition, operands, out)
+    recordOp(held, total === "mean" && countOf(definition) ? [...inputs, count] : inputs, [out], params)
   }
   return out
 }
