@@ -1,7 +1,7 @@
 // Check: memory comes back. Scopes and dispose free at once; without either the collector frees, also in long loops.
 import { DisposedError } from "@rondo/backend"
 import { type Device, manualSeed, noGrad, rand, randn, scope, type Tensor, zeros } from "@rondo/core"
-import { opCalls, place, synchronousNames } from "../calls.js"
+import { type Call, opCalls, place, synchronousNames } from "../calls.js"
 import { hold } from "../compare.js"
 import { gradients } from "../read.js"
 import type { Case, Check, Context } from "../suite.js"
@@ -13,24 +13,32 @@ const counts = (device: Device): string => {
   return `${buffers} buffers of ${bytes} bytes`
 }
 
-/** Forward, backward and everything they make, inside a scope: nothing may be left, not even where the call throws. */
+/** Forward, backward and everything they make, inside a scope: what is left, and what was thrown. */
+function leftBehind(device: Device, call: Call): { readonly left: boolean; readonly text: string } {
+  // No finaliser can run in between: there is no await.
+  const before = counts(device)
+  let refusal: unknown = null
+  try {
+    scope(() => {
+      const tensors = place(call, device, "float32", true)
+      gradients(call.run(tensors), tensors)
+      return null
+    })
+  } catch (error) {
+    refusal = error
+  }
+  const after = counts(device)
+  const thrown = refusal === null ? "no error" : String(refusal)
+  return { left: after !== before, text: `got ${after} after the scope, ${before} before it (${thrown})` }
+}
+
+/** Nothing may be left, not even where the call throws. What a device keeps for good is made at its first use: a second one tells. */
 function scopeCase(context: Context, name: string): Case {
   const run = (): void => {
-    const { device } = context
     for (const call of opCalls(name)) {
-      // No finaliser can run in between: there is no await.
-      const before = counts(device)
-      let refusal: unknown = null
-      try {
-        scope(() => {
-          const tensors = place(call, device, "float32", true)
-          gradients(call.run(tensors), tensors)
-          return null
-        })
-      } catch (error) {
-        refusal = error
-      }
-      hold(counts(device) === before, `${call.label}: got ${counts(device)} after the scope, ${before} before it (${refusal === null ? "no error" : String(refusal)})`) // prettier-ignore
+      if (!leftBehind(context.device, call).left) continue
+      const { left, text } = leftBehind(context.device, call)
+      hold(!left, `${call.label}: ${text}`)
     }
   }
   return { id: "scope frees everything", op: name, dtype: "float32", run }
