@@ -4,8 +4,8 @@ import type { View } from "@rondo/backend"
 import { type Block, blockOf } from "./memory.js"
 import { perWord } from "./types.js"
 
-/** How a slot is declared: read only, read and written by words, or written by atomics. */
-export type SlotKind = "r" | "w" | "a"
+/** How a slot is declared: read only, by words or (`q`) four at a time, read and written by words, or written by atomics. */
+export type SlotKind = "r" | "q" | "w" | "a"
 
 /** The buffers of one run: each operand's slot, and each slot's buffer and kind. */
 export interface Bindings {
@@ -36,14 +36,21 @@ export function bind(home: object, outputs: readonly View[], inputs: readonly Vi
   return { slots, kinds, blocks, key: `${kinds.join("")} ${slots.join(",")}` }
 }
 
+/** The same bindings with these slots, which are only read, declared in vectors of four words. */
+export function inQuads(bindings: Bindings, quads: readonly number[]): Bindings {
+  if (quads.length === 0) return bindings
+  const kinds = bindings.kinds.map((kind, slot): SlotKind => (quads.includes(slot) ? "q" : kind))
+  return { ...bindings, kinds, key: `${kinds.join("")} ${bindings.slots.join(",")}` }
+}
+
 /** WGSL declarations of slots and of how they are read and written. */
 export function declareSlots(kinds: readonly SlotKind[]): string {
   return kinds.map((kind, slot) => declareSlot(kind, slot)).join("\n")
 }
 
 function declareSlot(kind: SlotKind, slot: number): string {
-  const type = kind === "a" ? "array<atomic<u32>>" : "array<u32>"
-  const access = kind === "r" ? "read" : "read_write"
+  const type = kind === "a" ? "array<atomic<u32>>" : kind === "q" ? "array<vec4<u32>>" : "array<u32>"
+  const access = kind === "r" || kind === "q" ? "read" : "read_write"
   const name = `slot${slot}`
   const lines = [`@group(0) @binding(${slot + 1}) var<storage, ${access}> ${name}: ${type};`]
   if (kind === "a") {
@@ -59,6 +66,10 @@ function declareSlot(kind: SlotKind, slot: number): string {
         `fn put${width}_${slot}(i: u32, bits: u32) { let at = (i & ${2 ** shift - 1}u) * ${width}u; let w = i >> ${shift}u; ` +
           `atomicXor(&${name}[w], (atomicLoad(&${name}[w]) ^ (bits << at)) & (${2 ** width - 1}u << at)); }`,
       )
+  } else if (kind === "q") {
+    lines.push(`fn load${slot}(i: u32) -> u32 { return ${name}[i >> 2u][i & 3u]; }`)
+    // Words i to i + 3, where i is a multiple of four.
+    lines.push(`fn quad${slot}(i: u32) -> vec4<u32> { return ${name}[i >> 2u]; }`)
   } else {
     lines.push(`fn load${slot}(i: u32) -> u32 { return ${name}[i]; }`)
     if (kind === "w") lines.push(`fn store${slot}(i: u32, bits: u32) { ${name}[i] = bits; }`)

@@ -1,5 +1,5 @@
 // One opened GPU: the device, its queue, its memory, and what kernels share. Knows no kernel.
-import type { OpenedGpu } from "./device.js"
+import { type OpenedGpu, rendersOnCpu } from "./device.js"
 import type { IndexFlags } from "./flags.js"
 import { Health } from "./health.js"
 import { BufferPool } from "./memory.js"
@@ -16,6 +16,11 @@ export class Gpu {
   readonly queue: Queue
   readonly pool: BufferPool
   readonly transfers: Transfers
+  /**
+   * True if threads of a workgroup wait for each other at little cost. On adapters that are programs a barrier costs as much as
+   * hundreds of operations: kernels have forms without, in which every thread works alone. Only tests set it.
+   */
+  barriers: boolean
   /** Most bytes of one buffer. */
   readonly maxBufferBytes: number
 
@@ -25,6 +30,7 @@ export class Gpu {
     this.adapter = adapter
     this.device = device
     this.maxBufferBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize)
+    this.barriers = !rendersOnCpu(adapter.info)
     this.health = new Health(device)
     this.queue = new Queue(device, this.health)
     this.pool = new BufferPool(device, this.health, {

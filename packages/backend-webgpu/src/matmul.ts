@@ -15,6 +15,7 @@ import type { Gpu } from "./gpu.js"
 import { groupsFor, groupSize, runMap } from "./map.js"
 import { blockOf, GpuStorage } from "./memory.js"
 import { paramBytes, type ShaderSource } from "./queue.js"
+import { blockForm, blocksSource, blockThreads } from "./matmul/blocks.js"
 import { directSource, gatherSource } from "./matmul/direct.js"
 import { type Bound, bound, type Cut, type Finish, paramCount, paramsOf, sumType } from "./matmul/finish.js"
 import { lineCut, lineForm, lineSource, mostColumns } from "./matmul/line.js"
@@ -145,6 +146,11 @@ function multiply(gpu: Gpu, given: Problem, finish: Finish, scalars: readonly nu
     const one = bound(gpu, given, finish, null, "all")
     return launch(gpu, `direct ${one.key}`, one, cut, groupsFor(gpu, total), directSource, scalars)
   }
+  if (!gpu.barriers) {
+    const { form, cut } = blockForm(given)
+    const name = `blocks ${form.rows} ${form.cols}`
+    return shares(gpu, given, finish, name, cut, (one) => blocksSource(one, form), scalars, blockThreads)
+  }
   if (n <= mostColumns) {
     const form = lineForm(problem)
     const name = `line ${form.cols} ${form.lanes} ${form.along}`
@@ -157,7 +163,10 @@ function multiply(gpu: Gpu, given: Problem, finish: Finish, scalars: readonly nu
   shares(gpu, problem, finish, name, cut, (one) => tiledSource(one, form), scalars)
 }
 
-/** One pass, or a pass for each share of k at once and a second that adds what they found. */
+/**
+ * One pass, or a pass for each share of k at once and a second that adds what they found. A workgroup does `perGroup` parts of the
+ * cut.
+ */
 function shares(
   gpu: Gpu,
   problem: Problem,
@@ -166,16 +175,18 @@ function shares(
   cut: Cut,
   source: (one: Bound) => ShaderSource,
   scalars: readonly number[],
+  perGroup = 1,
 ): void {
-  const groups = groupsFor(gpu, cut.total * groupSize)
+  const groups = groupsFor(gpu, Math.ceil(cut.total / perGroup) * groupSize)
+  const inFours = perGroup > 1
   if (cut.splits === 1) {
-    const one = bound(gpu, problem, finish, null, "all")
+    const one = bound(gpu, problem, finish, null, "all", inFours)
     return launch(gpu, `${name} ${one.key}`, one, cut, groups, source, scalars)
   }
   const { m, n, batches } = problem
   const dtype = sumType(problem.a.view.dtype) === "f32" ? "float32" : "int32"
   const partial = scratch(gpu, [cut.splits, batches, m, n], dtype, 4)
-  const put = bound(gpu, problem, finish, partial, "put")
+  const put = bound(gpu, problem, finish, partial, "put", inFours)
   launch(gpu, `${name} ${put.key}`, put, cut, groups, source, scalars)
   const total = batches * m * n
   const take = bound(gpu, problem, finish, partial, "take")

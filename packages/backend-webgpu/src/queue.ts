@@ -111,7 +111,8 @@ export class Queue {
   }
 
   private layoutFor(kinds: readonly SlotKind[]): GPUBindGroupLayout {
-    const key = kinds.map((kind) => (kind === "r" ? "r" : "w")).join("")
+    const reads = (kind: SlotKind): boolean => kind === "r" || kind === "q"
+    const key = kinds.map((kind) => (reads(kind) ? "r" : "w")).join("")
     let layout = this.layouts.get(key)
     if (!layout) {
       const visibility = GPUShaderStage.COMPUTE
@@ -119,7 +120,7 @@ export class Queue {
         entries: [
           { binding: 0, visibility, buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: paramBytes } },
           ...kinds.map((kind, i): GPUBindGroupLayoutEntry => {
-            const type = kind === "r" ? "read-only-storage" : "storage"
+            const type = reads(kind) ? "read-only-storage" : "storage"
             return { binding: i + 1, visibility, buffer: { type } }
           }),
         ],

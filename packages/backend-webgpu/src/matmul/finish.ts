@@ -1,12 +1,12 @@
 // What all kernels of this folder share: parameters, addresses of operands, and what happens to a finished sum: bias,
 // accumulation, epilogue, or a partial sum that is put aside.
 import { computeDType, type DType, type Program, type View } from "@rondo/backend"
-import { bind, type Bindings } from "../bindings.js"
+import { bind, type Bindings, inQuads } from "../bindings.js"
 import { librarySource } from "../functions.js"
 import type { Gpu } from "../gpu.js"
 import { scalarBits } from "../map.js"
 import { param } from "../queue.js"
-import { readElement, wgslType, wordFunctions, writeElement } from "../types.js"
+import { perWord, readElement, wgslType, wordFunctions, writeElement } from "../types.js"
 import { renderWgsl, WgslTarget } from "../wgsl.js"
 import type { Placed, Problem } from "./problem.js"
 
@@ -45,7 +45,35 @@ export interface Bound {
   readonly bindings: Bindings
   /** Operands in the order of their parameters and slots. */
   readonly operands: readonly Placed[]
+  /** How a and b can be read four words at a time. */
+  readonly quads: { readonly a: Quads; readonly b: Quads }
   readonly key: string
+}
+
+/** What lies in four words beside each other: four terms of a line (a row of a, a column of b), or a term of four lines. */
+export type Quads = "terms" | "lines" | null
+
+const none = { a: null, b: null } as const
+
+/** How an operand's words lie: `line` and `term` are the strides to the next line and term. */
+function quadsOf({ view, batch }: Placed, line: number, term: number, lines: number): Quads {
+  const whole = (stride: number): boolean => stride % 4 === 0
+  if (perWord(view.dtype) !== 1 || !whole(view.offset) || !batch.every(whole)) return null
+  if (term === 1 && whole(line)) return "terms"
+  return line === 1 && whole(term) && whole(lines) ? "lines" : null
+}
+
+/** Both factors' quads, and the slots that are read so: no other operand may lie there. */
+function quadsFor({ a, b, m, n }: Problem, { slots, kinds }: Bindings, outputs: number) {
+  const quads = { a: quadsOf(a, a.row, a.col, m), b: quadsOf(b, b.col, b.row, n) }
+  const [x, y] = [slots[outputs], slots[outputs + 1]]
+  const alone = (slot: number): boolean => {
+    const others = slots.filter((other, i) => other === slot && i !== outputs && i !== outputs + 1)
+    return kinds[slot] === "r" && others.length === 0
+  }
+  if (!alone(x) || (x === y && quads.b === null)) quads.a = null
+  if (!alone(y) || (x === y && quads.a === null)) quads.b = null
+  return { quads, slots: [...(quads.a ? [x] : []), ...(quads.b ? [y] : [])] }
 }
 
 /**
@@ -58,6 +86,7 @@ export function bound(
   finish: Finish,
   partial: View | null,
   pass: "all" | "put" | "take",
+  inFours = false,
 ): Bound {
   const { a, b, wholes } = problem
   const operands = pass === "put" ? [a, b] : pass === "take" ? wholes : [a, b, ...wholes]
@@ -66,14 +95,17 @@ export function bound(
   )
   const written = pass === "put" ? [] : [wholes[0].view]
   const outputs = pass === "put" ? [partial as View] : written
-  const bindings = bind(gpu, outputs, pass === "take" ? [...reads, partial as View] : reads)
+  const words = bind(gpu, outputs, pass === "take" ? [...reads, partial as View] : reads)
+  const fours = inFours && pass !== "take" ? quadsFor(problem, words, outputs.length) : { quads: none, slots: [] }
+  const bindings = inQuads(words, fours.slots)
   const dtypes = operands.map((x) => x.view.dtype).join()
   const ends =
     pass === "put"
       ? ""
       : `${finish.bias ? "b" : ""}${finish.accumulate ? "a" : ""} ${finish.value} ${finish.epilogue?.key ?? ""}`
-  const key = `${pass} ${problem.batch.length} ${bindings.key} ${dtypes} ${ends}`
-  return { problem, finish, partial, bindings, operands, key }
+  const { quads } = fours
+  const key = `${pass} ${problem.batch.length} ${bindings.key} ${quads.a} ${quads.b} ${dtypes} ${ends}`
+  return { problem, finish, partial, bindings, operands, quads, key }
 }
 
 /** Words that the parameters of a problem take. */
@@ -92,12 +124,22 @@ export function paramsOf({ problem, finish, operands }: Bound, cut: Cut, scalars
 /** The WGSL type in which a dtype's products are added. */
 export const sumType = (dtype: DType): "f32" | "i32" => (wgslType(dtype) === "f32" ? "f32" : "i32")
 
+/** An operand as words: the index of a line's first term, the way to the next term, and what lies at an index. */
+export interface Words {
+  readonly start: (line: string) => string
+  readonly step: string
+  readonly load: (index: string) => string
+  readonly quad: (index: string) => string
+}
+
 /** WGSL for one pass: what a kernel's source is put together from. */
 export interface Parts {
   /** Functions: `place(batch)`, which must be called first; `at_a`, `at_b`: elements; `finish(row, col, sum)`. */
   readonly functions: string
   /** Type of sums. */
   readonly type: "f32" | "i32"
+  /** An operand by index: a thread that reads along a line works out its start once. */
+  readonly words: (factor: "a" | "b") => Words
   /** An expression for element (row, k) of a and (k, col) of b. */
   readonly readA: (row: string, k: string) => string
   readonly readB: (k: string, col: string) => string
@@ -138,9 +180,22 @@ export function partsOf(one: Bound): Parts {
     : `fn finish(row: u32, col: u32, sum: ${type}) { store${bindings.slots[0]}(own + row * ${param(at.n)} + col, bitcast<u32>(sum)); }`
   const functions = [wordFunctions, librarySource(library), "var<private> own: u32;", place, ending].join("\n")
   const last = bindings.slots[bindings.slots.length - 1]
+  const words = (factor: "a" | "b"): Words => {
+    const o = factor === "a" ? 0 : 1
+    const { dtype } = operands[o].view
+    const slot = slotOf(operands[o])
+    const [line, term] = factor === "a" ? [1, 2] : [2, 1]
+    return {
+      start: (index) => `base${o} + (${index}) * ${param(start(o) + line)}`,
+      step: param(start(o) + term),
+      load: (index) => readElement(dtype, slot, index),
+      quad: (index) => `bitcast<vec4<${type}>>(quad${slot}(${index}))`,
+    }
+  }
   return {
     functions,
     type,
+    words,
     readA: (row, k) => read(problem.a, row, k),
     readB: (k, col) => read(problem.b, k, col),
     readPartial: (i) => `bitcast<${type}>(load${last}(${i}))`,
