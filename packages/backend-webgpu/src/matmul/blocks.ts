@@ -1,8 +1,8 @@
 // Products for adapters on which threads should not wait for each other: every thread adds a block of the output in registers,
 // and reads what it needs from the operands themselves. There a read costs as much as many multiplications, so blocks are large.
 import { param, type ShaderSource } from "../queue.js"
-import { blockOfSums, type Factor } from "./block.js"
-import { at, type Bound, type Cut, type Parts, partsOf, type Quads } from "./finish.js"
+import { blockCost, blockOfSums, type Factor, type Quads } from "./block.js"
+import { at, type Bound, type Cut, type Parts, partsOf } from "./finish.js"
 import type { Problem } from "./problem.js"
 
 /** Rows and columns of a thread. */
@@ -20,8 +20,6 @@ const forms: readonly BlockForm[] = [
 ]
 /** Threads that such adapters run as one: neighbours, whose numbers are computed side by side. */
 const abreast = 4
-/** What a read costs, in multiplications with addition: SwiftShader takes 25 to 40 ns for four threads, against 3 to 5. */
-const readCost = 8
 /** Threads of a workgroup, each with its own block. */
 export const blockThreads = 32
 
@@ -33,8 +31,7 @@ export function blockForm(problem: Problem): { form: BlockForm; cut: Cut } {
   let best = forms[0]
   let least = Infinity
   for (const form of forms) {
-    const { rows, cols } = form
-    const cost = Math.max(1, positions(problem, form) / abreast) * (rows * cols + (rows + cols) * readCost)
+    const cost = Math.max(1, positions(problem, form) / abreast) * blockCost(form.rows, form.cols)
     if (cost < least) [best, least] = [form, cost]
   }
   const { m, n, k, batches } = problem

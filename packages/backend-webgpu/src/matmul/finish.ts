@@ -6,8 +6,9 @@ import { librarySource } from "../functions.js"
 import type { Gpu } from "../gpu.js"
 import { scalarBits } from "../map.js"
 import { param } from "../queue.js"
-import { perWord, readElement, wgslType, wordFunctions, writeElement } from "../types.js"
+import { readElement, wgslType, wordFunctions, writeElement } from "../types.js"
 import { renderWgsl, WgslTarget } from "../wgsl.js"
+import { type Quads, quadsOf } from "./block.js"
 import type { Placed, Problem } from "./problem.js"
 
 /** What is done with the sum of an output element. */
@@ -50,22 +51,14 @@ export interface Bound {
   readonly key: string
 }
 
-/** What lies in four words beside each other: four terms of a line (a row of a, a column of b), or a term of four lines. */
-export type Quads = "terms" | "lines" | null
-
 const none = { a: null, b: null } as const
-
-/** How an operand's words lie: `line` and `term` are the strides to the next line and term. */
-function quadsOf({ view, batch }: Placed, line: number, term: number, lines: number): Quads {
-  const whole = (stride: number): boolean => stride % 4 === 0
-  if (perWord(view.dtype) !== 1 || !whole(view.offset) || !batch.every(whole)) return null
-  if (term === 1 && whole(line)) return "terms"
-  return line === 1 && whole(term) && whole(lines) ? "lines" : null
-}
 
 /** Both factors' quads, and the slots that are read so: no other operand may lie there. */
 function quadsFor({ a, b, m, n }: Problem, { slots, kinds }: Bindings, outputs: number) {
-  const quads = { a: quadsOf(a, a.row, a.col, m), b: quadsOf(b, b.col, b.row, n) }
+  const quads = {
+    a: quadsOf(a.view, a.row, a.col, m, a.batch),
+    b: quadsOf(b.view, b.col, b.row, n, b.batch),
+  }
   const [x, y] = [slots[outputs], slots[outputs + 1]]
   const alone = (slot: number): boolean => {
     const others = slots.filter((other, i) => other === slot && i !== outputs && i !== outputs + 1)

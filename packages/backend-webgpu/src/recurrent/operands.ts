@@ -1,6 +1,6 @@
 // Operands of the recurrent kernels: any strides, addressed by parameters, and how the units of a cell are computed from them.
 import { type DType, type Expr, program, type View } from "@rondo/backend"
-import { bind, type Bindings } from "../bindings.js"
+import { bind, type Bindings, inQuads } from "../bindings.js"
 import { librarySource } from "../functions.js"
 import type { Gpu } from "../gpu.js"
 import { param } from "../queue.js"
@@ -11,23 +11,30 @@ import { renderWgsl, WgslTarget } from "../wgsl.js"
 export class Operands<Name extends string> {
   readonly bindings: Bindings
   readonly key: string
+  /** The operand that {@link quad} reads, if any. */
+  readonly fours: Name | null
   private readonly views: readonly View[]
   private readonly names: readonly Name[]
   private readonly starts: readonly number[]
 
-  /** Operands that are null are left out. Their parameters start at `first`. */
+  /** Operands that are null are left out. Their parameters start at `first`. One that is only read may be read in vectors of four. */
   constructor(
     gpu: Gpu,
     written: Partial<Record<Name, View | null>>,
     read: Partial<Record<Name, View | null>>,
     first: number,
+    inFours?: Name,
   ) {
     const given = (list: object): [Name, View][] => (Object.entries(list) as [Name, View | null][]).filter((x): x is [Name, View] => x[1] !== null) // prettier-ignore
     const [outputs, inputs] = [given(written), given(read)]
     const all = [...outputs, ...inputs]
     this.names = all.map(([name]) => name)
     this.views = all.map(([, view]) => view)
-    this.bindings = bind(gpu, outputs.map(([, view]) => view), inputs.map(([, view]) => view)) // prettier-ignore
+    const words = bind(gpu, outputs.map(([, view]) => view), inputs.map(([, view]) => view)) // prettier-ignore
+    const slot = inFours === undefined ? -1 : words.slots[this.names.indexOf(inFours)]
+    const fours = words.kinds[slot] === "r" && words.slots.filter((other) => other === slot).length === 1
+    this.bindings = inQuads(words, fours ? [slot] : [])
+    this.fours = fours ? (inFours as Name) : null
     let next = first
     this.starts = this.views.map(({ shape }) => (next += 1 + shape.length) - 1 - shape.length)
     this.key = `${this.bindings.key} ${all.map(([name, view]) => `${name}:${view.dtype}`).join()}`
@@ -42,15 +49,28 @@ export class Operands<Name extends string> {
     return this.views.flatMap(({ offset, strides }) => [offset, ...strides])
   }
 
-  private index(name: Name, coordinates: readonly string[]): string {
+  /** The index of the element at these coordinates, and the way from there to the next along a dim. */
+  index(name: Name, coordinates: readonly string[]): string {
     const start = this.starts[this.names.indexOf(name)]
     return [param(start), ...coordinates.map((c, d) => `(${c}) * ${param(start + 1 + d)}`)].join(" + ")
   }
 
+  step(name: Name, dim: number): string {
+    return param(this.starts[this.names.indexOf(name)] + 1 + dim)
+  }
+
+  /** The element at an index, and the four from there on. */
+  load(name: Name, index: string): string {
+    const v = this.names.indexOf(name)
+    return readElement(this.views[v].dtype, this.bindings.slots[v], index)
+  }
+  quad(name: Name, index: string): string {
+    return `bitcast<vec4<f32>>(quad${this.bindings.slots[this.names.indexOf(name)]}(${index}))`
+  }
+
   /** An expression for the element at these coordinates. */
   read(name: Name, ...coordinates: string[]): string {
-    const v = this.names.indexOf(name)
-    return readElement(this.views[v].dtype, this.bindings.slots[v], this.index(name, coordinates))
+    return this.load(name, this.index(name, coordinates))
   }
 
   /** A statement that writes it. */
