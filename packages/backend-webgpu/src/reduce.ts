@@ -1,4 +1,5 @@
-// The reduce kernel: workgroups of outputs x shares of what is reduced, joined by a tree; large reductions in two passes.
+// The reduce kernel: workgroups of outputs x shares of what is reduced, joined by a tree; large reductions in two passes. Where
+// barriers are dear, every thread has a share of its own, and there is no tree.
 import {
   byteSize,
   collapse,
@@ -51,6 +52,8 @@ function planOf(kernel: ReduceKernel): Plan {
 
 /** How a workgroup is laid out: `across` outputs side by side, with `teamSize / across` threads each. */
 interface Layout {
+  /** Threads do not join what they found: outputs and shares are numbered through, whatever `across` is. */
+  readonly alone: boolean
   readonly across: number
   /** True if neighbouring threads work on neighbouring outputs, false if on neighbouring elements of one output. */
   readonly columns: boolean
@@ -65,7 +68,20 @@ interface Layout {
 /** Enough workgroups to fill a large GPU. */
 const mostGroups = 1024
 
-function layoutOf(count: number, length: number, columns: boolean): Layout {
+/** So many threads keep an adapter busy that is a program, as long as each has so many elements. */
+const [wantedAlone, leastAlone] = [64, 32]
+
+function layoutAlone(count: number, length: number, most: number): Layout {
+  const wanted = Math.min(Math.floor(wantedAlone / count), Math.floor(length / leastAlone))
+  const shares = Math.max(1, Math.min(most, wanted))
+  const share = Math.max(1, Math.ceil(length / shares))
+  const used = Math.max(1, Math.ceil(length / share))
+  return { alone: true, across: teamSize, columns: true, count, length, shares: used, share }
+}
+
+/** `length` elements for each of `count` outputs, in one share each where that is the last pass. */
+function layoutOf(gpu: Gpu, count: number, length: number, columns: boolean, isLast = false): Layout {
+  if (!gpu.barriers) return layoutAlone(count, length, isLast ? 1 : Infinity)
   let across: number
   if (columns) {
     const few = length <= 16 || count >= 16384
@@ -78,7 +94,7 @@ function layoutOf(count: number, length: number, columns: boolean): Layout {
   // A second pass pays where threads would add more than 64 elements each while most of the GPU rests.
   if (steps > 64) shares = Math.max(1, Math.min(Math.ceil(steps / 16), Math.floor(mostGroups / groups)))
   const share = Math.max(1, Math.ceil(steps / shares)) * threads
-  return { across, columns, count, length, shares: Math.max(1, Math.ceil(length / share)), share }
+  return { alone: false, across, columns, count, length, shares: Math.max(1, Math.ceil(length / share)), share }
 }
 
 /** Walks over the outputs and over the elements of each output. */
@@ -132,13 +148,13 @@ export function runReduce(
   // One buffer more is written: the output, or what the first of two passes leaves.
   const crowded = bindings.blocks.length >= gpu.device.limits.maxStorageBuffersPerShaderStage
   if (crowded || words > paramBytes / 4) return reduceEvaluated(gpu, kernel, inputs, output, scalars)
-  const layout = layoutOf(count, sizeOf(kernel.dims.map((d) => shape[d])), nests.columns)
+  const layout = layoutOf(gpu, count, sizeOf(kernel.dims.map((d) => shape[d])), nests.columns)
   const pass = { gpu, name: `reduce ${kernel.op} ${kernel.expr.dtype}`, fold: plan.fold, layout }
   const views = [output, ...read]
   if (layout.shares === 1) return elementsPass(pass, plan, nests, views, bind(gpu, [output], read), scalars, null)
   const scratch = gpu.pool.take(stateWords(plan.fold) * 4 * count * layout.shares)
   elementsPass(pass, plan, nests, views, bindings, scalars, scratch)
-  statesPass({ ...pass, layout: layoutOf(count, layout.shares, true) }, nests, output, scratch)
+  statesPass({ ...pass, layout: layoutOf(gpu, count, layout.shares, true, true) }, nests, output, scratch)
   gpu.pool.give(scratch)
 }
 
@@ -162,6 +178,7 @@ function reduceEvaluated(
 
 /** Workgroups of a pass: along x and y over outputs, along z over shares. */
 function groupsOf({ gpu, layout }: Pass): [number, number, number] {
+  if (layout.alone) return groupsFor(gpu, layout.count * layout.shares)
   const [x, y] = groupsFor(gpu, Math.ceil(layout.count / layout.across) * teamSize)
   return [x, y, layout.shares]
 }
@@ -182,7 +199,7 @@ const layoutParams = ({ count, length, share, across, columns }: Layout, plane: 
 ]
 
 /** What the shader depends on: does a tree join threads. */
-const layoutKey = ({ across }: Layout): string => (across < teamSize ? "tree" : "flat")
+const layoutKey = ({ alone, across }: Layout): string => (alone ? "alone" : across < teamSize ? "tree" : "flat")
 
 /** Reduces elements to the output or, in shares, to states in `scratch`. */
 function elementsPass(
@@ -271,7 +288,7 @@ function elementsSource(
   element.push(...statements, `s = join(s, lift(${carriedValue(dtype, values[0])}, i32(r)));`)
   const store = sink
     ? storeResult(target, fold, sink, slots[0], outputAt)
-    : storeState(fold, slots[0], `(group.z * ${param(countAt)} + k)`, param(planeAt), "s")
+    : storeState(fold, slots[0], `(part * ${param(countAt)} + k)`, param(planeAt), "s")
   return { name: "reduce", kinds, code: shader(pass, target, { setUp, element, store }) }
 }
 
@@ -284,6 +301,24 @@ interface Parts {
   /** Stores `s` as output `k`. */
   readonly store: string
 }
+
+/** The start of an entry point, up to the output `k`, the share `part` and the thread's place `y` among those of that share. */
+const teamPlace = `${teamEntry}
+  let columns = ${param(columnsAt)} != 0u;
+  let x = select(l / ${param(threadsAt)}, l % ${param(acrossAt)}, columns);
+  let y = select(l % ${param(threadsAt)}, l / ${param(acrossAt)}, columns);
+  let k = team * ${param(acrossAt)} + x;
+  let part = group.z;
+`
+const aloneEntry = `
+@compute @workgroup_size(${teamSize})
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let i = id.x + id.y * groups.x * ${teamSize}u;
+  let y = 0u;
+  let k = i % ${param(countAt)};
+  let part = i / ${param(countAt)};
+  if (part > 0u && part * ${param(shareAt)} >= ${param(lengthAt)}) { return; }
+`
 
 /** A pass: threads fold every n-th element of their share, and a tree joins the threads of an output. */
 function shader({ fold, layout }: Pass, { functions }: WgslTarget, { setUp, element, store }: Parts): string {
@@ -300,16 +335,11 @@ function shader({ fold, layout }: Pass, { functions }: WgslTarget, { setUp, elem
   const joins = layout.across < teamSize
   return `${wordFunctions}${librarySource(functions)}${fold.source}
 ${joins ? `var<workgroup> held: array<State, ${teamSize}>;` : ""}
-${teamEntry}
-  let columns = ${param(columnsAt)} != 0u;
-  let x = select(l / ${threads}, l % ${across}, columns);
-  let y = select(l % ${threads}, l / ${across}, columns);
-  let k = team * ${across} + x;
-  var s = unit();
+${layout.alone ? aloneEntry : teamPlace}  var s = unit();
   ${setUp.join("\n  ")}
   if (k < ${param(countAt)}) {
-    let end = min(${param(lengthAt)}, (group.z + 1u) * ${param(shareAt)});
-    for (var r = group.z * ${param(shareAt)} + y; r < end; r += ${threads}) {
+    let end = min(${param(lengthAt)}, (part + 1u) * ${param(shareAt)});
+    for (var r = part * ${param(shareAt)} + y; r < end; r += ${threads}) {
       ${element.join("\n      ")}
     }
   }${joins ? tree : ""}
