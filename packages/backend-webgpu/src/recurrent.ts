@@ -14,17 +14,11 @@ import {
   type View,
 } from "@rondo/backend"
 import type { Gpu } from "./gpu.js"
-import { groupsFor, groupSize, runMap } from "./map.js"
+import { runMap } from "./map.js"
 import { give, scratch } from "./matmul.js"
-import { type Quads, quadsOf } from "./matmul/block.js"
-import { blockBackward, type BlockCut, blockCut, blockForward, blocksOf, stepThreads } from "./recurrent/block-step.js"
-import {
-  type BackwardForm,
-  type BackwardName,
-  backwardReads,
-  type ForwardForm,
-  type ForwardName,
-} from "./recurrent/cells.js"
+import { quadsOf } from "./matmul/block.js"
+import { backwardApart, forwardApart } from "./recurrent/apart.js"
+import { type BackwardName, backwardReads, type ForwardName } from "./recurrent/cells.js"
 import { Operands } from "./recurrent/operands.js"
 import { backwardSequence, type Deal, forwardSequence, sequenceFirst } from "./recurrent/sequence.js"
 import { backwardStep, forwardStep, step, type StepForm, stepForm } from "./recurrent/step.js"
@@ -84,6 +78,21 @@ function rowsBeside(gpu: Gpu, weight: View, into: View): View {
 const order = (steps: number, reverse: boolean): number[] =>
   Array.from({ length: steps }, (_, i) => (reverse ? steps - 1 - i : i))
 
+/** Parameters of each step forward, before those of the operands. */
+function forwardParams(batch: number, steps: number, reverse: boolean): number[][] {
+  const times = order(steps, reverse)
+  return times.map((time, i) => [batch, time, times[i - 1] ?? 0, i === 0 ? 1 : 0, 0])
+}
+
+/** The same backward: one dispatch a step, and one behind the last for what its gates send to the initial state. */
+function backwardParams(batch: number, steps: number, reverse: boolean): number[][] {
+  const times = order(steps, !reverse)
+  return Array.from({ length: steps + 1 }, (_, i) => {
+    const mode = i === 0 ? 1 : i === steps ? 2 : 0
+    return [batch, times[i] ?? 0, times[i - 1] ?? 0, mode, i === steps - 1 ? 1 : 0]
+  })
+}
+
 /** Runs a layer over a whole sequence. */
 export function runRecurrent(
   gpu: Gpu,
@@ -100,6 +109,11 @@ export function runRecurrent(
   const operands = (first: number, w: View, inFours?: ForwardName): Operands<ForwardName> =>
     new Operands(gpu, { output, cells, saved }, { projected, weight: w, bias, h, c }, first, inFours)
   const form = { cell, dtype, units, reverse }
+  if (!gpu.barriers) {
+    const quads = quadsOf(weight, weight.strides[0], weight.strides[1], units)
+    const layer = { form, steps, batch, quads, operands: (first: number, inFours?: "weight") => operands(first, weight, inFours) } // prettier-ignore
+    return forwardApart(gpu, layer, forwardParams(batch, steps, reverse))
+  }
   const deal = dealOf(gpu, batch, units, gates, steps, false)
   if (deal) {
     // Threads beside each other read weights of units beside each other.
@@ -112,53 +126,14 @@ export function runRecurrent(
     if (turned) give(gpu, turned)
     return
   }
-  const times = order(steps, reverse)
-  const paramsAt = (i: number): number[] => [batch, times[i], i > 0 ? times[i - 1] : 0, i === 0 ? 1 : 0, 0]
-  if (!gpu.barriers) {
-    const quads = quadsOf(weight, weight.strides[0], weight.strides[1], units)
-    return forwardBlocks(gpu, form, batch, quads, (inFours) => operands(step.first, weight, inFours), times.map((_, i) => paramsAt(i))) // prettier-ignore
-  }
   const cut = stepForm(gates, 1, batch, Math.abs(weight.strides[1]) <= Math.abs(weight.strides[0]))
   const all = operands(step.first, weight)
   const key = `recurrent step ${cell} ${dtype} ${units} ${cut.rows} ${cut.kFast} ${all.key}`
   const compiled = gpu.queue.program(key, () => forwardStep({ ...form, operands: all }, cut))
   const fixed = all.params()
-  times.forEach((_, i) => {
-    gpu.queue.dispatch(compiled, all.bindings.blocks, [...paramsAt(i), ...fixed], stepGroups(units, batch, cut))
-  })
-}
-
-/** The steps of a layer, one after the other, without barriers. */
-function forwardBlocks(
-  gpu: Gpu,
-  form: Omit<ForwardForm, "operands">,
-  batch: number,
-  quads: Quads,
-  operands: (inFours?: "weight") => Operands<ForwardName>,
-  params: readonly (readonly number[])[],
-): void {
-  const { cell, dtype, units } = form
-  const cut = inReach(blockCut(recurrentCells[cell].gates, batch, units, quads), operands)
-  const { all } = cut
-  const groups = groupsFor(gpu, Math.ceil(blocksOf(units, batch, cut) / stepThreads) * groupSize)
-  const key = `recurrent block ${cell} ${dtype} ${units} ${cut.rows} ${cut.units} ${cut.quads} ${all.key}`
-  const fixed = all.params()
-  params.forEach((own, i) => {
-    const isFirst = i === 0
-    const compiled = gpu.queue.program(`${key} ${isFirst}`, () =>
-      blockForward({ ...form, operands: all }, cut, isFirst),
-    )
-    gpu.queue.dispatch(compiled, all.bindings.blocks, [...own, ...fixed], groups)
-  })
-}
-
-/** The operands for a block whose weights are read four at a time if they are alone in their buffer. */
-function inReach<Name extends string>(
-  cut: BlockCut,
-  operands: (inFours?: "weight") => Operands<Name>,
-): BlockCut & { readonly all: Operands<Name> } {
-  const all = operands(cut.quads ? "weight" : undefined)
-  return { ...cut, quads: all.fours ? cut.quads : null, all }
+  for (const own of forwardParams(batch, steps, reverse)) {
+    gpu.queue.dispatch(compiled, all.bindings.blocks, [...own, ...fixed], stepGroups(units, batch, cut))
+  }
 }
 
 /** Copies two views at once. */
@@ -188,6 +163,10 @@ export function runRecurrentBackward(
   const operands = (first: number, inFours?: BackwardName): Operands<BackwardName> =>
     new Operands(gpu, { projected, hidden, dh, dc }, { gradOutput, weight, saved, ...states }, first, inFours)
   const form = { cell, dtype, units, reverse }
+  if (!gpu.barriers) {
+    const quads = quadsOf(weight, weight.strides[1], weight.strides[0], units)
+    return backwardApart(gpu, { form, steps, batch, quads, operands }, backwardParams(batch, steps, reverse))
+  }
   const deal = dealOf(gpu, batch, units, gates, steps, true)
   if (deal) {
     const all = operands(sequenceFirst)
@@ -196,41 +175,12 @@ export function runRecurrentBackward(
     gpu.queue.dispatch(compiled, all.bindings.blocks, [steps, batch, ...all.params()], groupsOf(gpu, batch, deal))
     return
   }
-  const times = order(steps, !reverse)
-  // One dispatch a step, and one behind the last for what its gates send to the initial state.
-  const params = Array.from({ length: steps + 1 }, (_, i) => {
-    const mode = i === 0 ? 1 : i === steps ? 2 : 0
-    return [batch, times[i] ?? 0, times[i - 1] ?? 0, mode, i === steps - 1 ? 1 : 0]
-  })
-  if (!gpu.barriers) {
-    const quads = quadsOf(weight, weight.strides[1], weight.strides[0], units)
-    return backwardBlocks(gpu, form, batch, quads, (inFours) => operands(step.first, inFours), params)
-  }
   const cut = stepForm(1, 2, batch, Math.abs(weight.strides[0]) < Math.abs(weight.strides[1]))
   const all = operands(step.first)
   const key = `recurrentBackward step ${cell} ${dtype} ${units} ${reverse} ${cut.rows} ${cut.kFast} ${all.key}`
   const compiled = gpu.queue.program(key, () => backwardStep({ ...form, operands: all }, cut))
   const fixed = all.params()
-  for (const own of params) {
+  for (const own of backwardParams(batch, steps, reverse)) {
     gpu.queue.dispatch(compiled, all.bindings.blocks, [...own, ...fixed], stepGroups(units, batch, cut))
   }
-}
-
-/** The same without barriers. */
-function backwardBlocks(
-  gpu: Gpu,
-  form: Omit<BackwardForm, "operands">,
-  batch: number,
-  quads: Quads,
-  operands: (inFours?: "weight") => Operands<BackwardName>,
-  params: readonly (readonly number[])[],
-): void {
-  const { cell, dtype, units, reverse } = form
-  const cut = inReach(blockCut(1, batch, units, quads), operands)
-  const { all } = cut
-  const groups = groupsFor(gpu, Math.ceil(blocksOf(units, batch, cut) / stepThreads) * groupSize)
-  const key = `recurrentBackward block ${cell} ${dtype} ${units} ${reverse} ${cut.rows} ${cut.units} ${cut.quads} ${all.key}`
-  const compiled = gpu.queue.program(key, () => blockBackward({ ...form, operands: all }, cut))
-  const fixed = all.params()
-  for (const own of params) gpu.queue.dispatch(compiled, all.bindings.blocks, [...own, ...fixed], groups)
 }

@@ -21,8 +21,14 @@ export const stepThreads = 32
 /** Most sums of a row: more of them only where rows are few. */
 const [mostSums, mostSumsOfFewRows] = [8, 16]
 
-/** The block for `sums` products a unit; `quads` is how weights could be read four at a time. */
-export function blockCut(sums: number, batch: number, units: number, quads: Quads): BlockCut {
+/** The block for `sums` products a unit; `quads` is how weights could be read four at a time, `rowsOf` which rows it may have. */
+export function blockCut(
+  sums: number,
+  batch: number,
+  units: number,
+  quads: Quads,
+  rowsOf = [16, 8, 4, 2, 1],
+): BlockCut {
   const cut = (rows: number): BlockCut => {
     const most = Math.max(1, Math.floor((rows <= 4 ? mostSumsOfFewRows : mostSums) / sums))
     const own = Math.min(most, units)
@@ -30,7 +36,7 @@ export function blockCut(sums: number, batch: number, units: number, quads: Quad
   }
   const cost = ({ rows, units: own }: BlockCut): number =>
     Math.ceil(batch / rows) * Math.ceil(units / own) * blockCost(rows, sums * own)
-  return [16, 8, 4, 2, 1].map(cut).reduce((best, next) => (cost(next) < cost(best) ? next : best))
+  return rowsOf.map(cut).reduce((best, next) => (cost(next) < cost(best) ? next : best))
 }
 
 /** Threads that a step takes. */
@@ -48,8 +54,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let last_row = ${param(step.batch)} - 1u;
 `
 
-/** The product, then `text` for each row and unit of the block that exist; its sums are `totals[at + n]`. */
-function eachCell(a: Factor, b: Factor, terms: string, allUnits: number, cut: BlockCut, text: string): string {
+/**
+ * The product, then `text` for each row and unit of the block that exist; its sums are `totals[at + n]`. Known before: `row0`,
+ * `unit0` and `last_row`; `totals` is declared.
+ */
+export function eachCell(a: Factor, b: Factor, terms: string, allUnits: number, cut: BlockCut, text: string): string {
   const { rows, units } = cut
   const block = blockOfSums(a, b, "f32", "0u", terms)
   const sums = b.lines / units
@@ -57,7 +66,6 @@ function eachCell(a: Factor, b: Factor, terms: string, allUnits: number, cut: Bl
   const put = (row: number, col: number): string =>
     `totals[${(row * units + (col % units)) * sums + Math.floor(col / units)}] = ${block.sum(row, col)};`
   return `${block.text}
-  var totals: array<f32, ${rows * b.lines}>;
   ${lines(rows, (r) => lines(b.lines, (c) => put(r, c), " "), "\n  ")}
   for (var e = 0u; e < ${rows * units}u; e++) {
     let row = row0 + e / ${units}u;
@@ -66,8 +74,42 @@ function eachCell(a: Factor, b: Factor, terms: string, allUnits: number, cut: Bl
     if (row <= last_row && unit < ${allUnits}u) {
       ${text}
     }
+  }`
+}
+
+/** Room for the sums of a block. */
+export const totalsOf = ({ rows, units }: BlockCut, sums: number): string =>
+  `var totals: array<f32, ${rows * units * sums}>;`
+
+/** The weights of the gates of a block's units, unit by unit within a gate. */
+export function weightsForward({ cell, units, operands }: ForwardForm, cut: BlockCut): Factor {
+  const last = cut.quads === "lines" ? 4 : 1
+  return {
+    name: "b",
+    lines: recurrentCells[cell].gates * cut.units,
+    quads: cut.quads,
+    start: (i) => {
+      const unit = `min(unit0 + ${i % cut.units}u, ${Math.max(0, units - last)}u)`
+      return operands.index("weight", [`${Math.floor(i / cut.units) * units}u + ${unit}`, "0u"])
+    },
+    step: operands.step("weight", 1),
+    load: (index) => operands.load("weight", index),
+    quad: (index) => operands.quad("weight", index),
   }
-}`
+}
+
+/** The weights by which all gates act on a block's units. */
+export function weightsBackward({ units, operands }: BackwardForm, cut: BlockCut): Factor {
+  const last = cut.quads === "lines" ? 4 : 1
+  return {
+    name: "b",
+    lines: cut.units,
+    quads: cut.quads,
+    start: (i) => operands.index("weight", ["0u", `min(unit0 + ${i}u, ${Math.max(0, units - last)}u)`]),
+    step: operands.step("weight", 0),
+    load: (index) => operands.load("weight", index),
+    quad: (index) => operands.quad("weight", index),
+  }
 }
 
 const rowAt = (i: number): string => `min(row0 + ${i}u, last_row)`
@@ -88,18 +130,7 @@ export function blockForward(form: ForwardForm, cut: BlockCut, isFirst: boolean)
     load: (index) => operands.load(from, index),
     quad: () => "",
   }
-  const weight: Factor = {
-    name: "b",
-    lines: gates * cut.units,
-    quads: cut.quads,
-    start: (i) => {
-      const unit = `min(unit0 + ${i % cut.units}u, ${units - 1}u)`
-      return operands.index("weight", [`${Math.floor(i / cut.units) * units}u + ${unit}`, "0u"])
-    },
-    step: operands.step("weight", 1),
-    load: (index) => operands.load("weight", index),
-    quad: (index) => operands.quad("weight", index),
-  }
+  const weight = weightsForward(form, cut)
   const read = (g: number): string => operands.read("projected", time, "row", `${g * units}u + unit`)
   const bias = (g: number): string => (operands.has("bias") ? ` + ${operands.read("bias", `${g * units}u + unit`)}` : "") // prettier-ignore
   const cellsBefore = (): string =>
@@ -110,7 +141,9 @@ export function blockForward(form: ForwardForm, cut: BlockCut, isFirst: boolean)
       ${cell === "lstm" ? `let c = ${cellsBefore()};` : ""}
       let result = cell(${inputs.map((n) => names[n]).join(", ")});
       ${forwardWrites(form, time, "row", "unit")}`
-  const code = `${source}${entry(units, cut)}  ${eachCell(state, weight, `${units}u`, units, cut, text)}`
+  const code = `${source}${entry(units, cut)}  ${totalsOf(cut, gates)}
+  ${eachCell(state, weight, `${units}u`, units, cut, text)}
+}`
   return { name: "recurrent", kinds: operands.bindings.kinds, code }
 }
 
@@ -132,16 +165,7 @@ export function blockBackward(form: BackwardForm, cut: BlockCut): ShaderSource {
     load: (index) => operands.load(from, index),
     quad: () => "",
   }
-  const last = cut.quads === "lines" ? 4 : 1
-  const weight: Factor = {
-    name: "b",
-    lines: cut.units,
-    quads: cut.quads,
-    start: (i) => operands.index("weight", ["0u", `min(unit0 + ${i}u, ${Math.max(0, units - last)}u)`]),
-    step: operands.step("weight", 0),
-    load: (index) => operands.load("weight", index),
-    quad: (index) => operands.quad("weight", index),
-  }
+  const weight = weightsBackward(form, cut)
   const place = { time, before: `(${time} ${reverse ? "+" : "-"} 1u)`, isFirst: `${param(step.isFirst)} == 1u`, row: "row", unit: "unit", prefix: "i" } // prettier-ignore
   const gradients = cell === "lstm" ? ["g", operands.read("dc", "row", "unit")] : ["g"]
   const { statements, names } = backwardInputs(form, compiled, gradients, place)
@@ -158,6 +182,8 @@ export function blockBackward(form: BackwardForm, cut: BlockCut): ShaderSource {
         ${carried ? operands.write(gru ? "dh" : "dc", carried, "row", "unit") : ""}
       }`
   const code = `${compiled.source}${entry(units, cut)}  let terms = select(${gates * units}u, 0u, ${mode} == 1u);
-  ${eachCell(sent, weight, "terms", units, cut, text)}`
+  ${totalsOf(cut, 1)}
+  ${eachCell(sent, weight, "terms", units, cut, text)}
+}`
   return { name: "recurrentBackward", kinds: operands.bindings.kinds, code }
 }
