@@ -1,7 +1,7 @@
 // For the tests of this backend: its device, or the one test that says why there is none.
 import { CpuJs } from "@rondo/backend-cpu-js"
 import { type Subject, subjectOf as subjectFrom } from "@rondo/kernel-tests"
-import { afterAll, it } from "vitest"
+import { afterAll, beforeAll, describe, it } from "vitest"
 import { WebGpu } from "../src/backend.js"
 import { gpuDTypes } from "../src/types.js"
 
@@ -32,4 +32,14 @@ export async function openForTest(): Promise<WebGpu | null> {
 export function subjectOf(device: WebGpu): Subject {
   afterAll(() => device.close())
   return subjectFrom({ devices: [device], reference: new CpuJs(), dtypes: gpuDTypes, slow: true, doubles: false })
+}
+
+/** Cases twice: with the kernels for GPUs, and with those for adapters on which threads should not wait for each other. */
+export function bothForms({ gpu }: WebGpu, cases: () => void): void {
+  for (const barriers of [true, false]) {
+    describe(`${barriers ? "with" : "without"} barriers`, () => {
+      beforeAll(() => void (gpu.barriers = barriers))
+      cases()
+    })
+  }
 }

@@ -1,12 +1,12 @@
 // Runs a kernel on devices and on the reference, and compares everything that the outputs' storages hold afterwards: what must
 // not be touched is compared too.
-import { type Backend, hostView, type Kernel, type View } from "@rondo/backend"
+import { type Backend, hostView, type Kernel, type Storage, type View } from "@rondo/backend"
 import { decode, type Operand } from "./operands.js"
 
-/** Operands on one device. Each is placed once, so that an output may be one of the inputs (the same object). */
+/** Operands on one device. Those of the same `data` lie in one storage: an output may be one of the inputs, or a window beside it. */
 export class Placement {
   private readonly backend: Backend
-  private readonly views = new Map<Operand, View>()
+  private readonly storages = new Map<Operand["data"], Storage>()
 
   constructor(backend: Backend) {
     this.backend = backend
@@ -14,13 +14,13 @@ export class Placement {
 
   /** The operand's view on the device. */
   view(one: Operand): View {
-    const known = this.views.get(one)
-    if (known) return known
-    const storage = this.backend.alloc(one.data.byteLength)
-    this.backend.write(storage, one.data)
-    const view: View = { storage, dtype: one.dtype, shape: one.shape, strides: one.strides, offset: one.offset }
-    this.views.set(one, view)
-    return view
+    let storage = this.storages.get(one.data)
+    if (!storage) {
+      storage = this.backend.alloc(one.data.byteLength)
+      this.backend.write(storage, one.data)
+      this.storages.set(one.data, storage)
+    }
+    return { storage, dtype: one.dtype, shape: one.shape, strides: one.strides, offset: one.offset }
   }
 
   run(kernel: Kernel, inputs: readonly Operand[], outputs: readonly Operand[], scalars: readonly number[] = []): void {
@@ -41,8 +41,8 @@ export class Placement {
   }
 
   free(): void {
-    for (const { storage } of this.views.values()) this.backend.free(storage)
-    this.views.clear()
+    for (const storage of this.storages.values()) this.backend.free(storage)
+    this.storages.clear()
   }
 }
 

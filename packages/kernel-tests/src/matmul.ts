@@ -29,6 +29,8 @@ export interface Product {
   readonly further?: readonly Layout[]
   readonly outDType?: DType
   readonly scalars?: readonly number[]
+  /** Both factors begin at a multiple of four elements. */
+  readonly aligned?: boolean
   /** What values are multiples of the reciprocal of: with 4, float32 holds sums exactly, in whatever order. */
   readonly divisor?: number
 }
@@ -39,7 +41,7 @@ function matrix(
   shape: readonly number[],
   layout: Layout,
   seed: number,
-  { shared = false, divisor = 4 } = {},
+  { shared = false, divisor = 4, before = 5 } = {},
 ): Operand {
   const [m, n] = shape.slice(-2)
   const own: Record<Layout, readonly [row: number, column: number]> = {
@@ -57,8 +59,8 @@ function matrix(
     batch.unshift(shared ? 0 : count * each)
     count *= shape[d]
   }
-  const offset = 5 + (layout === "reversed" ? Math.max(0, m * n - 1) : 0)
-  const data = hostArray(dtype, 5 + count * each + 9)
+  const offset = before + (layout === "reversed" ? Math.max(0, m * n - 1) : 0)
+  const data = hostArray(dtype, before + count * each + 9)
   const random = randomFrom(seed)
   const most = dtype === "uint8" ? 256 : 100_000
   for (let i = 0; i < data.length; i++)
@@ -71,9 +73,10 @@ export function product(one: Product): [MatmulKernel, Operand[], Operand[], read
   const { size, batch = [], dtype = "float32", bias, accumulate, epilogue, divisor } = one
   const [m, k, n] = size
   const shape = [...batch, m, n]
+  const before = one.aligned ? 8 : 5
   const inputs = [
-    matrix(dtype, [...batch, m, k], one.a ?? "rows", 1, { shared: one.shared === "a", divisor }),
-    matrix(dtype, [...batch, k, n], one.b ?? "rows", 2, { shared: one.shared === "b", divisor }),
+    matrix(dtype, [...batch, m, k], one.a ?? "rows", 1, { shared: one.shared === "a", divisor, before }),
+    matrix(dtype, [...batch, k, n], one.b ?? "rows", 2, { shared: one.shared === "b", divisor, before }),
   ]
   if (bias) inputs.push(matrix(dtype, shape, bias, 3, { shared: bias === "row for all", divisor }))
   one.further?.forEach((layout, i) => inputs.push(matrix("float32", shape, layout, 4 + i, { divisor })))

@@ -92,7 +92,7 @@ const large: LayerSizes = { steps: 2, batch: 5, units: 140 }
 type Shape = readonly [steps: number, batch: number, units: number]
 const shapes: readonly Shape[] = [
   [1, 1, 1], [3, 2, 5], [5, 20, 10], [0, 3, 4], [4, 0, 4], [3, 130, 9], [2, 259, 11], [3, 3, 140], [2, 1, 140], [2, 18, 140],
-  [1, 129, 140], [3, 2, 257],
+  [1, 129, 140], [3, 2, 257], [3, 64, 40],
 ] // prettier-ignore
 const further: readonly Shape[] = [[1, 1, 33], [2, 7, 64], [2, 700, 30]] // prettier-ignore
 
