@@ -38,7 +38,7 @@ export const constant = (device: Device, dtype: DType, value: 0 | 1): Tensor => 
 export const firstGradient = ({ device, dtype }: Tensor): Tensor => number("gradient", device, dtype, 1)
 
 /**
- * @internal Zeros for reading only, such as states to start from: all elements are one, made once for a device. What changes them in
+ * Zeros for reading only, such as states to start from: all elements are one, made once for a device. What changes them in
  * place throws a ShapeError.
  *
  * @example
