@@ -133,14 +133,14 @@ function inPieces(
   give(gpu, own)
 }
 
-// Up to so many terms, or operations in all, each thread works alone.
+// Up to so many terms, or operations in all, each thread adds one element alone; without barriers it adds more of them anyway.
 const fewTerms = 16
 const fewOperations = 4096
 
 function multiply(gpu: Gpu, given: Problem, finish: Finish, scalars: readonly number[]): void {
   const problem = given.m <= mostColumns && given.n > given.m ? transpose(given) : given
   const { m, n, k, batches } = problem
-  if (k <= fewTerms || m * n * k * batches <= fewOperations) {
+  if ((k <= fewTerms && gpu.barriers) || m * n * k * batches <= fewOperations) {
     const total = m * n * batches
     const cut = { rows: 1, cols: 1, splits: 1, share: k, total }
     const one = bound(gpu, given, finish, null, "all")

@@ -32,6 +32,8 @@ export interface Factor {
   readonly quad: (index: string) => string
 }
 
+/** Threads that adapters without cheap barriers run as one: neighbours, whose numbers are computed side by side. */
+export const abreast = 4
 /** What a read costs, in multiplications with addition: SwiftShader takes 25 to 40 ns for four threads, against 3 to 5. */
 const readCost = 8
 

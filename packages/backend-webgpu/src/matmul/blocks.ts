@@ -1,7 +1,7 @@
 // Products for adapters on which threads should not wait for each other: every thread adds a block of the output in registers,
 // and reads what it needs from the operands themselves. There a read costs as much as many multiplications, so blocks are large.
 import { param, type ShaderSource } from "../queue.js"
-import { blockCost, blockOfSums, type Factor, type Quads } from "./block.js"
+import { abreast, blockCost, blockOfSums, type Factor, type Quads } from "./block.js"
 import { at, type Bound, type Cut, type Parts, partsOf } from "./finish.js"
 import type { Problem } from "./problem.js"
 
@@ -18,8 +18,6 @@ const forms: readonly BlockForm[] = [
   { rows: 4, cols: 8 },
   { rows: 4, cols: 4 },
 ]
-/** Threads that such adapters run as one: neighbours, whose numbers are computed side by side. */
-const abreast = 4
 /** Threads of a workgroup, each with its own block. */
 export const blockThreads = 32
 

@@ -1,9 +1,9 @@
 // Kernels over a whole sequence for adapters on which threads should not wait for each other: every thread takes some rows of the
 // batch through all times, with their states in memory of its own, one block of units after the other.
 import { type RecurrentCell, recurrentCells } from "@rondo/backend"
-import type { Factor } from "../matmul/block.js"
+import { abreast, blockCost, type Factor, type Quads } from "../matmul/block.js"
 import { param, type ShaderSource } from "../queue.js"
-import { type BlockCut, eachCell, totalsOf, weightsBackward, weightsForward } from "./block-step.js"
+import { type BlockCut, blockCut, blocksOf, eachCell, totalsOf, weightsBackward, weightsForward } from "./block-step.js"
 import {
   type BackwardForm, backwardCell, backwardInputs, backwardResults, backwardWrites, type ForwardForm, forwardCell, forwardInputs, forwardWrites,
 } from "./cells.js" // prettier-ignore
@@ -13,8 +13,8 @@ import { lines, rounded } from "./operands.js"
 export const aloneThreads = 16
 /** Words of memory that a thread may have of its own: WGSL promises 8192 bytes. Sums take some of them, up to 16 a row, twice. */
 const mostOwnWords = 1984
-/** Weights that even a single thread gets through faster than an adapter gets through a dispatch. */
-const fewWeights = 2048
+/** What a dispatch costs, in multiplications with addition of four threads: some 50 us against 4 ns. */
+const dispatchCost = 12000
 
 const [steps, batch] = [param(0), param(1)]
 
@@ -24,13 +24,28 @@ const ownWords = (cell: RecurrentCell, units: number, backward: boolean): number
   return units * (backward ? gates + 1 + cells : 2 + cells)
 }
 
-/** Rows of a thread, or 0 if a layer should not run in this form: too large, or too few rows to keep neighbours busy. */
-export function rowsAlone(cell: RecurrentCell, units: number, batchSize: number, backward: boolean): number {
-  const fits = (rows: number): boolean => rows * (ownWords(cell, units, backward) + 2 * 16) <= mostOwnWords
-  const busy = (rows: number): boolean => batchSize >= rows * 4
-  const all = [8, 4, 2, 1].filter(fits)
-  const small = recurrentCells[cell].gates * units * units <= fewWeights
-  return all.find(busy) ?? (small ? (all.at(-1) ?? 0) : 0)
+/** The block of a thread that runs a layer over a whole sequence, or null if a dispatch a step is faster or its memory too small. */
+export function aloneCut(
+  cell: RecurrentCell,
+  units: number,
+  rows: number,
+  quads: Quads,
+  backward: boolean,
+): BlockCut | null {
+  const { gates } = recurrentCells[cell]
+  const sums = backward ? 1 : gates
+  const fits = (own: number): boolean => own * (ownWords(cell, units, backward) + 2 * 16) <= mostOwnWords
+  const each = [8, 4, 2, 1].filter(fits)
+  if (each.length === 0) return null
+  // Only rows go abreast here, units too in a step.
+  const cuts = each.map((own) => blockCut(sums, rows, units, quads, [own]))
+  const cost = (cut: BlockCut): number =>
+    Math.ceil(rows / cut.rows / abreast) * Math.ceil(units / cut.units) * blockCost(cut.rows, sums * cut.units)
+  const best = cuts.reduce((least, next) => (cost(next) < cost(least) ? next : least))
+  const inStep = blockCut(sums, rows, units, quads)
+  const ofStep = Math.ceil(blocksOf(units, rows, inStep) / abreast) * blockCost(inStep.rows, sums * inStep.units)
+  const terms = backward ? gates * units : units
+  return cost(best) <= ofStep + dispatchCost / terms ? best : null
 }
 
 /** The entry point up to where a thread knows its rows. */

@@ -5,7 +5,7 @@ import type { Gpu } from "../gpu.js"
 import { groupsFor, groupSize } from "../map.js"
 import type { Quads } from "../matmul/block.js"
 import type { ShaderSource } from "../queue.js"
-import { aloneBackward, aloneForward, aloneThreads, rowsAlone } from "./alone.js"
+import { aloneBackward, aloneForward, aloneCut, aloneThreads } from "./alone.js"
 import { blockBackward, blockCut, type BlockCut, blockForward, blocksOf, stepThreads } from "./block-step.js"
 import type { BackwardForm, BackwardName, ForwardForm, ForwardName } from "./cells.js"
 import type { Operands } from "./operands.js"
@@ -52,10 +52,9 @@ export function forwardApart(gpu: Gpu, layer: Layer<ForwardForm, ForwardName>, p
   const { form, batch, quads, operands } = layer
   const { cell, dtype, units, reverse } = form
   const { gates } = recurrentCells[cell]
-  const rows = rowsAlone(cell, units, batch, false)
-  if (rows > 0) {
-    const cut = blockCut(gates, batch, units, quads, [rows])
-    return launchAlone(gpu, layer, cut, `recurrent alone ${cell} ${dtype} ${units} ${reverse}`, (all, own) =>
+  const alone = aloneCut(cell, units, batch, quads, false)
+  if (alone) {
+    return launchAlone(gpu, layer, alone, `recurrent alone ${cell} ${dtype} ${units} ${reverse}`, (all, own) =>
       aloneForward({ ...form, operands: all }, own),
     )
   }
@@ -75,10 +74,9 @@ export function forwardApart(gpu: Gpu, layer: Layer<ForwardForm, ForwardName>, p
 export function backwardApart(gpu: Gpu, layer: Layer<BackwardForm, BackwardName>, params: readonly number[][]): void {
   const { form, batch, quads, operands } = layer
   const { cell, dtype, units, reverse } = form
-  const rows = rowsAlone(cell, units, batch, true)
-  if (rows > 0) {
-    const cut = blockCut(1, batch, units, quads, [rows])
-    return launchAlone(gpu, layer, cut, `recurrentBackward alone ${cell} ${dtype} ${units} ${reverse}`, (all, own) =>
+  const alone = aloneCut(cell, units, batch, quads, true)
+  if (alone) {
+    return launchAlone(gpu, layer, alone, `recurrentBackward alone ${cell} ${dtype} ${units} ${reverse}`, (all, own) =>
       aloneBackward({ ...form, operands: all }, own),
     )
   }
