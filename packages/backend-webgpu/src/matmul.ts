@@ -15,6 +15,7 @@ import type { Gpu } from "./gpu.js"
 import { groupsFor, groupSize, runMap } from "./map.js"
 import { blockOf, GpuStorage } from "./memory.js"
 import { paramBytes, type ShaderSource } from "./queue.js"
+import type { Quads } from "./matmul/block.js"
 import { blockForm, blocksSource, blockThreads } from "./matmul/blocks.js"
 import { directSource, gatherSource } from "./matmul/direct.js"
 import { type Bound, bound, type Cut, type Finish, paramCount, paramsOf, sumType } from "./matmul/finish.js"
@@ -149,7 +150,10 @@ function multiply(gpu: Gpu, given: Problem, finish: Finish, scalars: readonly nu
   if (!gpu.barriers) {
     const { form, cut } = blockForm(given)
     const name = `blocks ${form.rows} ${form.cols}`
-    return shares(gpu, given, finish, name, cut, (one) => blocksSource(one, form), scalars, blockThreads)
+    return shares(gpu, given, finish, name, cut, (one) => blocksSource(one, form), scalars, {
+      perGroup: blockThreads,
+      inFours: ["terms", "lines"],
+    })
   }
   if (n <= mostColumns) {
     const form = lineForm(problem)
@@ -160,13 +164,16 @@ function multiply(gpu: Gpu, given: Problem, finish: Finish, scalars: readonly nu
   const { a, b } = problem
   const ways = `${Math.abs(a.col) <= Math.abs(a.row)} ${Math.abs(b.row) < Math.abs(b.col)}`
   const name = `tiled ${form.rows} ${form.cols} ${form.each} ${ways}`
-  shares(gpu, problem, finish, name, cut, (one) => tiledSource(one, form), scalars)
+  shares(gpu, problem, finish, name, cut, (one) => tiledSource(one, form), scalars, { inFours: ["lines"] })
 }
 
-/**
- * One pass, or a pass for each share of k at once and a second that adds what they found. A workgroup does `perGroup` parts of the
- * cut.
- */
+/** How a kernel reads, and how many parts of the cut a workgroup does. */
+interface Reading {
+  readonly perGroup?: number
+  readonly inFours?: readonly Quads[]
+}
+
+/** One pass, or a pass for each share of k at once and a second that adds what they found. */
 function shares(
   gpu: Gpu,
   problem: Problem,
@@ -175,10 +182,9 @@ function shares(
   cut: Cut,
   source: (one: Bound) => ShaderSource,
   scalars: readonly number[],
-  perGroup = 1,
+  { perGroup = 1, inFours = [] }: Reading = {},
 ): void {
   const groups = groupsFor(gpu, Math.ceil(cut.total / perGroup) * groupSize)
-  const inFours = perGroup > 1
   if (cut.splits === 1) {
     const one = bound(gpu, problem, finish, null, "all", inFours)
     return launch(gpu, `${name} ${one.key}`, one, cut, groups, source, scalars)

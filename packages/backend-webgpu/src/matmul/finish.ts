@@ -54,10 +54,11 @@ export interface Bound {
 const none = { a: null, b: null } as const
 
 /** Both factors' quads, and the slots that are read so: no other operand may lie there. */
-function quadsFor({ a, b, m, n }: Problem, { slots, kinds }: Bindings, outputs: number) {
+function quadsFor({ a, b, m, n }: Problem, { slots, kinds }: Bindings, outputs: number, wanted: readonly Quads[]) {
+  const use = (quads: Quads): Quads => (wanted.includes(quads) ? quads : null)
   const quads = {
-    a: quadsOf(a.view, a.row, a.col, m, a.batch),
-    b: quadsOf(b.view, b.col, b.row, n, b.batch),
+    a: use(quadsOf(a.view, a.row, a.col, m, a.batch)),
+    b: use(quadsOf(b.view, b.col, b.row, n, b.batch)),
   }
   const [x, y] = [slots[outputs], slots[outputs + 1]]
   const alone = (slot: number): boolean => {
@@ -71,7 +72,7 @@ function quadsFor({ a, b, m, n }: Problem, { slots, kinds }: Bindings, outputs: 
 
 /**
  * Binds the operands of one pass: all of them; `put`: those of a product whose sums are put aside; `take`: those that are
- * needed to finish such sums.
+ * needed to finish such sums. `inFours`: the ways in which factors may be read four words at a time.
  */
 export function bound(
   gpu: Gpu,
@@ -79,7 +80,7 @@ export function bound(
   finish: Finish,
   partial: View | null,
   pass: "all" | "put" | "take",
-  inFours = false,
+  inFours: readonly Quads[] = [],
 ): Bound {
   const { a, b, wholes } = problem
   const operands = pass === "put" ? [a, b] : pass === "take" ? wholes : [a, b, ...wholes]
@@ -89,7 +90,7 @@ export function bound(
   const written = pass === "put" ? [] : [wholes[0].view]
   const outputs = pass === "put" ? [partial as View] : written
   const words = bind(gpu, outputs, pass === "take" ? [...reads, partial as View] : reads)
-  const fours = inFours && pass !== "take" ? quadsFor(problem, words, outputs.length) : { quads: none, slots: [] }
+  const fours = pass === "take" ? { quads: none, slots: [] } : quadsFor(problem, words, outputs.length, inFours)
   const bindings = inQuads(words, fours.slots)
   const dtypes = operands.map((x) => x.view.dtype).join()
   const ends =

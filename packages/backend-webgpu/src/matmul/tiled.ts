@@ -84,8 +84,17 @@ interface Load {
   readonly declare: string
 }
 
-function load(parts: Parts, name: "a" | "b", size: number, deep: number, threads: number, kFast: boolean): Load {
+/** The threads of a workgroup, and the tile's share of k. */
+interface Team {
+  readonly deep: number
+  readonly threads: number
+}
+
+function load({ quads, problem }: Bound, parts: Parts, name: "a" | "b", size: number, { deep, threads }: Team): Load {
   const { type } = parts
+  const { start, step, quad } = parts.words(name)
+  const { a, b } = problem
+  const kFast = name === "a" ? Math.abs(a.col) <= Math.abs(a.row) : Math.abs(b.row) < Math.abs(b.col)
   const wide = size / 4
   const count = wide * deep
   const [declare, fetch, store]: string[][] = [[], [], []]
@@ -102,8 +111,13 @@ function load(parts: Parts, name: "a" | "b", size: number, deep: number, threads
       const value = name === "a" ? parts.readA(position, "k") : parts.readB("k", position)
       return `if (head + ${c}u < ${bound}) { ${register}[${c}] = ${value}; }`
     })
+    // Rows or columns that are read four at a time are a multiple of four: all four exist, or none.
+    const read =
+      quads[name] === "lines"
+        ? `if (k < k_end && head < ${bound}) { ${register} = ${quad(`${start("head")} + k * ${step}`)}; }`
+        : `if (k < k_end) { ${reads.join(" ")} }`
     fetch.push(`{ let head = ${tile} + ${along} * 4u; let k = k0 + ${across}; ${register} = vec4<${type}>(0);
-      if (k < k_end) { ${reads.join(" ")} } }`)
+      ${read} }`)
     store.push(`${guard}{ tile_${name}[${across} * ${wide + 1}u + ${along}] = ${register}; }`)
   }
   return { declare: declare.join("\n  "), fetch: fetch.join("\n    "), store: store.join("\n    ") }
@@ -112,10 +126,9 @@ function load(parts: Parts, name: "a" | "b", size: number, deep: number, threads
 export function tiledSource(one: Bound, { rows, cols, each, deep }: TileForm): ShaderSource {
   const parts = partsOf(one)
   const { type, functions } = parts
-  const { a, b } = one.problem
   const threads = (rows / each) * (cols / each)
-  const loadA = load(parts, "a", rows, deep, threads, Math.abs(a.col) <= Math.abs(a.row))
-  const loadB = load(parts, "b", cols, deep, threads, Math.abs(b.row) < Math.abs(b.col))
+  const loadA = load(one, parts, "a", rows, { deep, threads })
+  const loadB = load(one, parts, "b", cols, { deep, threads })
   const quads = each / 4
   const across = cols / each
   const list = (count: number, text: (i: number) => string): string => Array.from({ length: count }, (_, i) => text(i)).join(" ") // prettier-ignore
