@@ -46,7 +46,7 @@ export function accumulate(leaf: Tensor, g: Tensor, owned: boolean): void {
 }
 
 function store(leaf: Tensor, g: Tensor, owned: boolean): void {
-  if (leaf.grad === null) leaf.grad = keep(owned || mode.record ? g : g.clone())
+  if (leaf.grad === null) leaf.grad = keep(owned ? g : g.clone())
   else if (mode.record) leaf.grad = keep(add(leaf.grad, g))
   else {
     addOnto(leaf.grad, g)

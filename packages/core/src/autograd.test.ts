@@ -228,6 +228,35 @@ describe("in-place changes", () => {
   })
 })
 
+describe("gradients belong to whoever got them", () => {
+  test("those of different losses share nothing", () => {
+    const [a, b] = [leaf([1]), leaf([2])]
+    const [g] = grad(a.add(1).sum(), a)
+    const [h] = grad(b.add(2).sum(), b)
+    g?.mul_(7)
+    expect(list(h)).toEqual([1])
+    const [x, y] = [tensor(3, { requiresGrad: true }), tensor(4, { requiresGrad: true })]
+    x.add(1).backward({ createGraph: true })
+    y.add(1).backward({ createGraph: true })
+    x.grad?.detach().mul_(7)
+    expect(list(y.grad)).toBe(1)
+  })
+  test("those of one graph are apart, recorded or not", () => {
+    for (const createGraph of [false, true]) {
+      const [a, b] = [leaf([1, 1]), leaf([2, 2])]
+      a.add(b).mul(3).sum().backward({ createGraph })
+      a.grad?.detach().mul_(2)
+      expect([list(a.grad), list(b.grad)]).toEqual([[6, 6], [3, 3]]) // prettier-ignore
+    }
+  })
+  test("zeros that are shared cannot be changed, nor one that is not", () => {
+    const like = zeros(1)
+    expect(() => R.sharedZeros([2, 1], like).add_(5)).toThrow(/share memory/)
+    R.sharedZeros([1, 1], like).add_(5)
+    expect(list(R.sharedZeros([3], like))).toEqual([0, 0, 0])
+  })
+})
+
 describe("gradcheck", () => {
   test("finds a wrong gradient and names it", async () => {
     const x = tensor([1, 2], { dtype: "float64", requiresGrad: true })

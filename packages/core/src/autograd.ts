@@ -3,7 +3,6 @@ import { DeviceError, DTypeError, GradientError, isFloat, shapeText, ShapeError,
 import { accumulate, accumulateRows, addOnto } from "./accumulate.js"
 import { AccumulateNode, type Edge, edgeOf, type InputGrad, type Meta, mode, type Node } from "./graph.js"
 import { argumentReader, describe } from "./arguments.js"
-import { firstGradient } from "./constants.js"
 import { onesLike } from "./creation.js"
 import { itemSync } from "./host.js"
 import { add } from "./ops/arithmetic.js"
@@ -117,7 +116,7 @@ function rootGradient(name: string, root: Tensor, gradient: Tensor | null | unde
         `${name}: a gradient can be left out only for one element, got shape ${shapeText(root.shape)}; reduce it, or pass its gradient`,
       )
     }
-    return root.ndim === 0 ? firstGradient(root) : onesLike(root)
+    return onesLike(root)
   }
   if (!(gradient instanceof Tensor))
     throw new ValueError(`${name}: a gradient must be a tensor: got ${describe(gradient)}`)

@@ -1,4 +1,4 @@
-// Numbers that every step needs again, such as the gradient that a loss starts from: made once for a device, never freed.
+// Numbers that every step needs again, such as the states that recurrences start from: made once for a device, never freed.
 // Not public: nothing may change them.
 import type { DType } from "@rondo/backend"
 import { kernels } from "@rondo/backend"
@@ -24,22 +24,21 @@ function remembered(device: Device, name: string, fits: (x: Tensor) => boolean, 
 const always = (): boolean => true
 
 function number(name: string, device: Device, dtype: DType, value: number): Tensor {
-  return remembered(device, `${name} ${dtype}`, always, () => {
-    const one = emptyTensor(device, [], dtype)
-    execute(kernels.fill(dtype), [], [one], [value])
-    return one
-  })
+  return remembered(device, `${name} ${dtype}`, always, () => filled(device, [], dtype, value))
+}
+
+function filled(device: Device, shape: readonly number[], dtype: DType, value: number): Tensor {
+  const made = emptyTensor(device, shape, dtype)
+  execute(kernels.fill(dtype), [], [made], [value])
+  return made
 }
 
 /** 0 or 1 as a tensor without dims, for operands that nobody else sees. */
 export const constant = (device: Device, dtype: DType, value: 0 | 1): Tensor => number(`${value}`, device, dtype, value)
 
-/** The gradient of a loss by itself. Apart from the others, since hooks see it and may change it. */
-export const firstGradient = ({ device, dtype }: Tensor): Tensor => number("gradient", device, dtype, 1)
-
 /**
  * Zeros for reading only, such as states to start from: all elements are one, made once for a device. What changes them in
- * place throws a ShapeError.
+ * place throws a ShapeError; a single element is nobody else's.
  *
  * @example
  * ```ts
@@ -49,6 +48,8 @@ export const firstGradient = ({ device, dtype }: Tensor): Tensor => number("grad
  */
 export function sharedZeros(shape: readonly number[], { device, dtype }: Pick<Tensor, "device" | "dtype">): Tensor {
   checkDeviceDType("sharedZeros", device, dtype)
+  // Only what is stretched refuses to be changed.
+  if (shape.every((size) => size === 1)) return filled(device, shape, dtype, 0)
   return windowOn(number("zeros", device, dtype, 0), { shape, strides: shape.map(() => 0), offset: 0 })
 }
 
