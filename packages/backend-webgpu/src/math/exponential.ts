@@ -54,28 +54,32 @@ fn cosh_f(x: f32) -> f32 {
   return select(half, half + 0.25 / min(half, 1e9), size < 20.0);
 }
 
-// 1 - 2 / (e^2|x| + 1); near 0 an odd polynomial: Cephes, single/tanhf.c.
+// e^x where that is neither denormal nor infinite.
+fn exp_normal(x: f32) -> f32 {
+  let a = reduced(x);
+  return bitcast<f32>(bitcast<u32>(1.0 + expm1_near(a.r)) + (bitcast<u32>(i32(a.n)) << 23u));
+}
+
+// 1 - 2 / (e^2|x| + 1); near 0 an odd polynomial: Cephes, single/tanhf.c. Both are computed and one is chosen: neighbouring
+// threads need both anyway.
 fn tanh_f(x: f32) -> f32 {
-  if (is_nan(x)) { return x; }
   let size = abs_f(x);
-  if (size < 0.625) {
-    if (size < 2e-4) { return x; }
-    let z = x * x;
-    let p = (((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z + 1.33314422036e-1) * z - 3.33332819422e-1;
-    return x + x * z * p;
-  }
+  let t = min(size, 1.0);
+  let z = t * t;
+  let p = (((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z + 1.33314422036e-1) * z - 3.33332819422e-1;
   // From 9.011 on the result rounds to 1.
-  let a = reduced(2.0 * min(size, 9.1));
-  let power = bitcast<f32>(bitcast<u32>(1.0 + expm1_near(a.r)) + (u32(i32(a.n)) << 23u));
-  return with_sign(1.0 - 2.0 / (power + 1.0), x);
+  let far = 1.0 - 2.0 / (exp_normal(2.0 * min(size, 9.1)) + 1.0);
+  let y = with_sign(select(far, t + t * z * p, size < 0.625), x);
+  return select(y, x, size < 2e-4 || is_nan(x));
 }
 
 // 1 / (1 + z) or z / (1 + z) with z = e^-|x|, which cannot overflow.
 fn sigmoid_f(x: f32) -> f32 {
-  let z = exp_times(neg_f(abs_f(x)), 0);
   // Here z may be denormal, and dividing it would lose it.
-  if (x < -30.0) { return z; }
-  return select(z, 1.0, x >= 0.0) / (1.0 + z);
+  if (x < -30.0) { return exp_times(x, 0); }
+  let z = exp_normal(-min(abs_f(x), 40.0));
+  let y = select(z, 1.0, x >= 0.0) / (1.0 + z);
+  return select(y, x, is_nan(x));
 }
 
 // Up to 475/512 an odd polynomial, above it 1 - exp(-|x| * polynomial). Coefficients and split by N. Juffa, posted at
