@@ -59,11 +59,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 
 /** A loop over all rows and units of the thread: `own` is the element's place in its memory. */
 const eachOwn = (rows: number, units: number, text: string): string =>
-  `for (var own = 0u; own < ${rows * units}u; own++) {
-    let row = row0 + own / ${units}u;
-    let unit = own % ${units}u;
-    if (row > last_row) { break; }
-    ${text}
+  `for (var r = 0u; r < min(${rows}u, last_row - row0 + 1u); r++) {
+    let row = row0 + r;
+    for (var unit = 0u; unit < ${units}u; unit++) {
+      let own = r * ${units}u + unit;
+      ${text}
+    }
   }`
 
 /** Rows of the thread's own memory, `wide` words each, as a factor. */
@@ -86,7 +87,7 @@ export function aloneForward(form: ForwardForm, cut: BlockCut): ShaderSource {
   const read = (g: number): string => operands.read("projected", "time", "row", `${g * units}u + unit`)
   const bias = (g: number): string => (operands.has("bias") ? ` + ${operands.read("bias", `${g * units}u + unit`)}` : "") // prettier-ignore
   const names = forwardInputs(cell, (g) => `p${g}`, (g) => rounded(dtype, `(totals[at + ${g}u]${bias(g)})`), "states[now + own]", "cells[own]") // prettier-ignore
-  const text = `let own = (row - row0) * ${units}u + unit;
+  const text = `let own = r * ${units}u + unit;
       ${lines(gates, (g) => `let p${g} = ${read(g)};`, "\n      ")}
       let result = cell(${inputs.map((n) => names[n]).join(", ")});
       ${forwardWrites(form, "time", "row", "unit")}
@@ -121,7 +122,7 @@ export function aloneBackward(form: BackwardForm, cut: BlockCut): ShaderSource {
   const states = lstm ? (["dh", "dc"] as const) : (["dh"] as const)
   const place = { time: "time", before: "before", isFirst: `s + 1u == ${steps}`, row: "row", unit: "unit", prefix: "i" } // prettier-ignore
   const { statements, names } = backwardInputs(form, compiled, lstm ? ["g", "dc[own]"] : ["g"], place)
-  const gate = (g: number): string => `sent[own / ${units}u * ${wide}u + ${g * units}u + unit] = ${hidden(g)};`
+  const gate = (g: number): string => `sent[r * ${wide}u + ${g * units}u + unit] = ${hidden(g)};`
   const ends = `let g = ${rounded(dtype, `(${operands.read("gradOutput", "time", "row", "unit")} + dh[own])`)};
     ${statements}
     let result = cell(${names.join(", ")});
@@ -129,7 +130,7 @@ export function aloneBackward(form: BackwardForm, cut: BlockCut): ShaderSource {
     ${lines(gates, gate)}
     ${carried ? `${lstm ? "dc" : "dh"}[own] = ${carried};` : ""}`
   const carry = cell === "gru" ? " + dh[own]" : ""
-  const back = `let own = (row - row0) * ${units}u + unit;
+  const back = `let own = r * ${units}u + unit;
       dh[own] = ${rounded(dtype, `(totals[at]${carry})`)};`
   const code = `${compiled.source}${entry(rows)}
   ${lines(states.length, (i) => `var ${states[i]}: array<f32, ${rows * units}>;`, " ")}

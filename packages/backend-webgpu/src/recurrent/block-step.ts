@@ -56,7 +56,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 
 /**
  * The product, then `text` for each row and unit of the block that exist; its sums are `totals[at + n]`. Known before: `row0`,
- * `unit0` and `last_row`; `totals` is declared.
+ * `unit0` and `last_row`; `totals` is declared. `r` is the row within the block.
  */
 export function eachCell(a: Factor, b: Factor, terms: string, allUnits: number, cut: BlockCut, text: string): string {
   const { rows, units } = cut
@@ -67,11 +67,12 @@ export function eachCell(a: Factor, b: Factor, terms: string, allUnits: number, 
     `totals[${(row * units + (col % units)) * sums + Math.floor(col / units)}] = ${block.sum(row, col)};`
   return `${block.text}
   ${lines(rows, (r) => lines(b.lines, (c) => put(r, c), " "), "\n  ")}
-  for (var e = 0u; e < ${rows * units}u; e++) {
-    let row = row0 + e / ${units}u;
-    let unit = unit0 + e % ${units}u;
-    let at = e * ${sums}u;
-    if (row <= last_row && unit < ${allUnits}u) {
+  // Loops in each other: a division costs more than a read.
+  for (var r = 0u; r < min(${rows}u, last_row - row0 + 1u); r++) {
+    let row = row0 + r;
+    for (var u = 0u; u < min(${units}u, ${allUnits}u - unit0); u++) {
+      let unit = unit0 + u;
+      let at = (r * ${units}u + u) * ${sums}u;
       ${text}
     }
   }`
