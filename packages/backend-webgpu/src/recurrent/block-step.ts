@@ -4,10 +4,10 @@ import { recurrentCells } from "@rondo/backend"
 import { blockCost, blockOfSums, type Factor, type Quads } from "../matmul/block.js"
 import { param, type ShaderSource } from "../queue.js"
 import {
-  type BackwardForm, backwardCell, backwardInputs, backwardResults, backwardWrites, type ForwardForm, forwardCell, forwardInputs, forwardWrites,
+  type BackwardForm, backwardCell, type ForwardForm, forwardCell, forwardInputs, forwardWrites,
 } from "./cells.js" // prettier-ignore
 import { lines, rounded } from "./operands.js"
-import { step } from "./step.js"
+import { backwardEnd, step } from "./step.js"
 
 /** Rows and units of a thread, and how the weights are read. */
 export interface BlockCut {
@@ -150,11 +150,10 @@ export function blockForward(form: ForwardForm, cut: BlockCut, isFirst: boolean)
 
 /** One step backward, as in the kernel with barriers (step.ts). */
 export function blockBackward(form: BackwardForm, cut: BlockCut): ShaderSource {
-  const { cell, dtype, units, reverse, operands } = form
+  const { cell, units, operands } = form
   const { gates } = recurrentCells[cell]
   const compiled = backwardCell(form)
-  const { carried } = backwardResults(cell)
-  const [time, mode] = [param(step.time), param(step.mode)]
+  const mode = param(step.mode)
   const gru = cell === "gru"
   const from = gru ? "hidden" : "projected"
   const sent: Factor = {
@@ -167,21 +166,7 @@ export function blockBackward(form: BackwardForm, cut: BlockCut): ShaderSource {
     quad: () => "",
   }
   const weight = weightsBackward(form, cut)
-  const place = { time, before: `(${time} ${reverse ? "+" : "-"} 1u)`, isFirst: `${param(step.isFirst)} == 1u`, row: "row", unit: "unit", prefix: "i" } // prettier-ignore
-  const gradients = cell === "lstm" ? ["g", operands.read("dc", "row", "unit")] : ["g"]
-  const { statements, names } = backwardInputs(form, compiled, gradients, place)
-  const text = `var dh = totals[at];
-      if (${gru ? "true" : `${mode} == 1u`}) { dh += ${operands.read("dh", "row", "unit")}; }
-      dh = ${rounded(dtype, "dh")};
-      if (${mode} == 2u) {
-        ${operands.write("dh", "dh", "row", "unit")}
-      } else {
-        let g = ${rounded(dtype, `(dh + ${operands.read("gradOutput", time, "row", "unit")})`)};
-        ${statements}
-        let result = cell(${names.join(", ")});
-        ${backwardWrites(form, time, "row", "unit")}
-        ${carried ? operands.write(gru ? "dh" : "dc", carried, "row", "unit") : ""}
-      }`
+  const text = backwardEnd(form, compiled, "totals[at]")
   const code = `${compiled.source}${entry(units, cut)}  let terms = select(${gates * units}u, 0u, ${mode} == 1u);
   ${totalsOf(cut, 1)}
   ${eachCell(sent, weight, "terms", units, cut, text)}

@@ -5,7 +5,7 @@ import { param, type ShaderSource } from "../queue.js"
 import {
   type BackwardForm, backwardCell, backwardInputs, backwardResults, backwardWrites, type ForwardForm, forwardCell, forwardInputs, forwardWrites,
 } from "./cells.js" // prettier-ignore
-import { lines, rounded } from "./operands.js"
+import { type CellFunction, lines, rounded } from "./operands.js"
 
 /** Positions of the parameters; the operands' follow. `mode`: 0 a step between others, 1 the first one, 2 behind the last. */
 export const step = { batch: 0, time: 1, other: 2, mode: 3, isFirst: 4, first: 5 } as const
@@ -174,41 +174,45 @@ export function forwardStep(form: ForwardForm, cut: StepForm): ShaderSource {
   return { name: "recurrent", kinds: operands.bindings.kinds, code: `${source}${body}${ends}\n}` }
 }
 
+/** Statements that end an element of a step backward, whose product is `total`. */
+export function backwardEnd(form: BackwardForm, compiled: CellFunction, total: string): string {
+  const { cell, dtype, reverse, operands } = form
+  const { carried } = backwardResults(cell)
+  const [time, mode] = [param(step.time), param(step.mode)]
+  const gru = cell === "gru"
+  const place = { time, before: `(${time} ${reverse ? "+" : "-"} 1u)`, isFirst: `${param(step.isFirst)} == 1u`, row: "row", unit: "unit", prefix: "i" } // prettier-ignore
+  const gradients = cell === "lstm" ? ["g", operands.read("dc", "row", "unit")] : ["g"]
+  const { statements, names } = backwardInputs(form, compiled, gradients, place)
+  return `var dh = ${total};
+      if (${gru ? "true" : `${mode} == 1u`}) { dh += ${operands.read("dh", "row", "unit")}; }
+      dh = ${rounded(dtype, "dh")};
+      if (${mode} == 2u) {
+        ${operands.write("dh", "dh", "row", "unit")}
+      } else {
+        let g = ${rounded(dtype, `(dh + ${operands.read("gradOutput", time, "row", "unit")})`)};
+        ${statements}
+        let result = cell(${names.join(", ")});
+        ${backwardWrites(form, time, "row", "unit")}
+        ${carried ? operands.write(gru ? "dh" : "dc", carried, "row", "unit") : ""}
+      }`
+}
+
 /**
  * One step backward: what the gates at time `other`, computed by the step before, send back, then the gates at `time`.
  * `dh` holds the gradient of the last state at first, later what passes by the product (GRU), and at the end the result;
  * `dc` what travels along the cells. At the last time to be computed (`isFirst`) the old states are the initial ones.
  */
 export function backwardStep(form: BackwardForm, cut: StepForm): ShaderSource {
-  const { cell, dtype, units, reverse, operands } = form
+  const { cell, units, operands } = form
   const { gates } = recurrentCells[cell]
   const compiled = backwardCell(form)
-  const { carried } = backwardResults(cell)
-  const [time, mode] = [param(step.time), param(step.mode)]
+  const mode = param(step.mode)
   const gru = cell === "gru"
   const terms = `select(${gates * units}u, 0u, ${mode} == 1u)`
   const readRow = `return ${operands.read(gru ? "hidden" : "projected", param(step.other), "row", "k")};`
   const readWeight = operands.read("weight", "k", "unit")
   const body = product({ sums: cut.blocks, terms: "terms", full: (gates * units) % cut.deep === 0, allUnits: units, form: cut, readRow, readWeight }, `let terms = ${terms};`) // prettier-ignore
-  const ends = eachElement(cut, units, (i) => {
-    const place = { time, before: `(${time} ${reverse ? "+" : "-"} 1u)`, isFirst: `${param(step.isFirst)} == 1u`, row: "row", unit: "unit", prefix: "i" } // prettier-ignore
-    const gradients = cell === "lstm" ? ["g", operands.read("dc", "row", "unit")] : ["g"]
-    const { statements, names } = backwardInputs(form, compiled, gradients, place)
-    const keep = carried ? operands.write(gru ? "dh" : "dc", carried, "row", "unit") : ""
-    const passed = gru ? "true" : `${mode} == 1u`
-    return `var dh = total0_${i};
-      if (${passed}) { dh += ${operands.read("dh", "row", "unit")}; }
-      dh = ${rounded(dtype, "dh")};
-      if (${mode} == 2u) {
-        ${operands.write("dh", "dh", "row", "unit")}
-      } else {
-      let g = ${rounded(dtype, `(dh + ${operands.read("gradOutput", time, "row", "unit")})`)};
-      ${statements}
-      let result = cell(${names.join(", ")});
-      ${backwardWrites(form, time, "row", "unit")}
-      ${keep}
-      }`
-  })
+  const ends = eachElement(cut, units, (i) => backwardEnd(form, compiled, `total0_${i}`))
   return {
     name: "recurrentBackward",
     kinds: operands.bindings.kinds,
