@@ -62,7 +62,7 @@ function readOptions(): Options {
     .option("--workloads <names>", `comma-separated: ${names.join(", ")}`, workloadList, names)
     .option(
       "--device <names>",
-      "devices of Rondo, comma-separated; with ' threads' behind its name, one uses all cores",
+      "devices of Rondo, comma-separated; ' threads' behind its name: all cores; ' captured': steps are captured",
       list,
       ["cpu-js"],
     )

@@ -32,7 +32,7 @@ const without = (...names: string[]): string[] => all.filter((name) => !names.in
 
 /** Options that change who is there. */
 export interface PeerOptions {
-  /** Devices on which Rondo is measured; with ` threads` behind its name, one is not pinned to the core. */
+  /** Devices on which Rondo is measured; ` threads` behind its name: not pinned to the core; ` captured`: steps are captured. */
   readonly devices: readonly string[]
   /** Python with torch. */
   readonly python: string
@@ -46,8 +46,9 @@ export function peerList(program: (name: string) => string, { devices, python, s
   const torch = [python, "-B", torchProgram]
   return [
     ...devices.map((device) => {
-      const free = device.endsWith(" threads")
-      return { name: `rondo ${device}`, command: node("ours", device.replace(" threads", "")), can: all, free }
+      const free = device.includes(" threads")
+      const can = device.includes(" captured") ? without("ops") : all
+      return { name: `rondo ${device}`, command: node("ours", device.replace(" threads", "")), can, free }
     }),
     { name: "limit", command: node("limit"), can: ["ops"] },
     { name: "torch", command: torch, can: all },

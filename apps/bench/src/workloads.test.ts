@@ -28,22 +28,23 @@ describe("data", () => {
   })
 })
 
-describe("Rondo's losses are PyTorch's", () => {
+describe.each([false, true])("Rondo's losses are PyTorch's, captured %s", (captured) => {
   beforeAll(async () => {
     process.env.BENCH_BUDGET = "0"
     use(await device("cpu-js"))
   })
+  const cases = async () => trainingCases({ device: await device("cpu-js"), captured })
   // PyTorch 1.13.1, losses after steps 1, 2, 3, as pytorch.py prints them.
   it.each([
     ["W1", [0.347829, 0.30408, 0.270914]],
     ["W1b", [0.486266, 0.435808, 0.389943]],
     ["W3", [4.55852, 4.53865, 4.51645]],
   ])("%s", async (name, expected) => {
-    const { losses } = await trainingCases(await device("cpu-js"))[name]()
+    const { losses } = await (await cases())[name]()
     for (const step of [1, 2, 3]) expect(losses?.[step]).toBeCloseTo(expected[step - 1], 4)
   })
   it("W5", async () => {
-    const { check } = await trainingCases(await device("cpu-js")).W5()
+    const { check } = await (await cases()).W5()
     expect(check).toBeCloseTo(0.150558, 5)
   })
 })

@@ -25,6 +25,7 @@ import {
   viewRules,
   wantsGrad,
 } from "./graph.js"
+import { tape } from "./tape.js"
 import { emptyTensor, type Geometry, type Tensor, windowOn } from "./tensor.js"
 
 /** What the door must know of an operation. */
@@ -67,6 +68,7 @@ export function execute(
   scalars?: readonly number[],
 ): void {
   outputs[0].device.backend.run(kernel, inputs, outputs, scalars)
+  if (tape !== null) tape.ran(kernel, inputs, outputs, scalars)
   if (observers.size > 0) for (const observe of observers) observe(kernel, inputs, outputs)
 }
 

@@ -6,6 +6,7 @@ import { execute } from "./apply.js"
 import { checkDeviceDType, type Device } from "./device.js"
 import { upload } from "./host.js"
 import { keep } from "./scope.js"
+import { tape, withTape } from "./tape.js"
 import { emptyTensor, type Tensor, windowOn } from "./tensor.js"
 
 const lasting = new WeakMap<Device, Map<string, Tensor>>()
@@ -15,8 +16,13 @@ function remembered(device: Device, name: string, fits: (x: Tensor) => boolean, 
   if (!known) lasting.set(device, (known = new Map()))
   const found = known.get(name)
   // Whoever got hold of one, as a hook does of a gradient, may have changed or disposed it: the next one is made anew.
-  if (found && !found.disposed && found.handle.version === 0 && fits(found)) return found
-  const made = keep(make())
+  if (found && !found.disposed && found.handle.version === 0 && fits(found)) {
+    tape?.saw(found)
+    return found
+  }
+  // Made for all: no captured step may take it with it when it goes.
+  const made = withTape(null, () => keep(make()))
+  tape?.saw(made)
   known.set(name, made)
   return made
 }

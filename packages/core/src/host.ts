@@ -20,6 +20,7 @@ import { checkDeviceDType, Device } from "./device.js"
 import { copyOf } from "./place.js"
 import { breathe } from "./lifetime.js"
 import { formatTensor, type PrintOptions } from "./print/index.js"
+import { refuseCapture, tape } from "./tape.js"
 import { emptyTensor, type Tensor } from "./tensor.js"
 
 /** Numbers nested as deep as the tensor has dims; bools for bool, bigints for int64. */
@@ -27,6 +28,23 @@ export type Nested = number | boolean | bigint | Nested[]
 
 /** Copies `data`, in row-major order and already of `dtype`, to `device`. */
 export function upload(device: Device, data: HostArray, shape: readonly number[], dtype: DType): Tensor {
+  const out = placed(device, data, shape, dtype)
+  // The caller may change its array before a replay.
+  if (tape) {
+    const same = data.slice()
+    writeAgain(out, () => same)
+  }
+  return out
+}
+
+/** Uploads what `draw` gives; a replay of a captured step draws anew. */
+export function uploadDrawn(device: Device, draw: () => HostArray, shape: readonly number[], dtype: DType): Tensor {
+  const out = placed(device, draw(), shape, dtype)
+  if (tape) writeAgain(out, draw)
+  return out
+}
+
+function placed(device: Device, data: HostArray, shape: readonly number[], dtype: DType): Tensor {
   if (!(device instanceof Device))
     throw new ValueError("upload: device must be a Device; open one with await device(…)")
   checkDType("upload", dtype)
@@ -40,9 +58,17 @@ export function upload(device: Device, data: HostArray, shape: readonly number[]
   return out
 }
 
+function writeAgain({ device, storage }: Tensor, values: () => HostArray): void {
+  tape?.did(() => {
+    const data = values()
+    if (data.length > 0) device.backend.write(storage, data)
+  })
+}
+
 // The elements in row-major order start at the view's offset only if it is contiguous; else a copy is read.
 function readable(x: Tensor, name: string): Tensor {
   x.check(name)
+  refuseCapture(name, "it reads values; return the tensor and read it afterwards")
   return x.isContiguous() ? x : copyOf(x.device, x)
 }
 

@@ -1,6 +1,7 @@
 // Rondo's core: tensors, operations, autograd, random streams and files. Picks no device: see the package `rondo`.
 export { observers } from "./apply.js"
 export * from "./autograd.js"
+export { capture, type Captured } from "./capture.js"
 export {
   type CheckpointContent,
   type CheckpointParts,
@@ -46,6 +47,7 @@ export * from "./sampling.js"
 export { RowGradient } from "./rowgradient.js"
 export { groupStorages } from "./lifetime.js"
 export { keep, scope } from "./scope.js"
+export { uncaptured } from "./tape.js"
 export { groupAlike, squaredLength } from "./together.js"
 export { type Total, totalOf } from "./totals.js"
 export type { ByteSource, ByteStream, FileInput } from "./source.js"

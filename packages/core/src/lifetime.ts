@@ -1,6 +1,7 @@
 // Who owns device memory and when it is given back: by dispose, at the end of a scope, or when the collector finds it.
 import { DisposedError, type Storage } from "@rondo/backend"
 import type { Device } from "./device.js"
+import { tape } from "./tape.js"
 
 /** What is known of one device's memory. */
 interface Ledger {
@@ -104,6 +105,7 @@ function ledgerOf(device: Device): Ledger {
 
 /** Allocates device memory that is given back when nothing refers to its handle any more. */
 export function allocate(device: Device, bytes: number): Handle {
+  if (tape !== null) return tape.allocate(device, bytes)
   const storage = device.backend.alloc(bytes)
   // Memory that the collector sees needs no finaliser, which would hold it until the next macrotask.
   if (device.backend.capabilities.hostMemory) return new Handle(device, storage, null, null)

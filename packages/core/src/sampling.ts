@@ -15,7 +15,7 @@ import { argumentReader, describe, optionsReader } from "./arguments.js"
 import { type TensorOptions, zeros } from "./creation.js"
 import { defaultDType } from "./defaults.js"
 import { currentDevice } from "./device.js"
-import { dataSync, decode, encode, upload } from "./host.js"
+import { dataSync, decode, encode, upload, uploadDrawn } from "./host.js"
 import { readSizesAndOptions, type SizesAndOptions } from "./op.js"
 import { copy_ } from "./ops/fill.js"
 import * as draws from "./random/index.js"
@@ -98,8 +98,8 @@ function realDType(name: string, dtype: DType | undefined): RealDType {
   return wanted as RealDType
 }
 
-function place(values: HostArray, shape: readonly number[], dtype: DType, options: TensorOptions): Tensor {
-  const out = upload(options.device ?? currentDevice(), values, shape, dtype)
+function place(draw: () => HostArray, shape: readonly number[], dtype: DType, options: TensorOptions): Tensor {
+  const out = uploadDrawn(options.device ?? currentDevice(), draw, shape, dtype)
   return options.requiresGrad ? out.requiresGrad_() : out
 }
 
@@ -115,7 +115,8 @@ function place(values: HostArray, shape: readonly number[], dtype: DType, option
 export function rand(...args: Sizes): Tensor {
   const { shape, options } = split("rand", args)
   const dtype = realDType("rand", options.dtype)
-  return place(draws.rand(options.generator ?? defaultGenerator(), sizeOf(shape), dtype), shape, dtype, options)
+  const generator = options.generator ?? defaultGenerator()
+  return place(() => draws.rand(generator, sizeOf(shape), dtype), shape, dtype, options)
 }
 /**
  * Normal numbers with mean 0 and standard deviation 1.
@@ -130,7 +131,8 @@ export function rand(...args: Sizes): Tensor {
 export function randn(...args: Sizes): Tensor {
   const { shape, options } = split("randn", args)
   const dtype = realDType("randn", options.dtype)
-  return place(draws.normal(options.generator ?? defaultGenerator(), sizeOf(shape), { dtype }), shape, dtype, options)
+  const generator = options.generator ?? defaultGenerator()
+  return place(() => draws.normal(generator, sizeOf(shape), { dtype }), shape, dtype, options)
 }
 /**
  * Whole numbers in [low, high), int32 unless asked otherwise.
@@ -145,8 +147,9 @@ export function randint(low: number, high: number, shape: readonly number[], opt
   read.randint([low, high, shape, options])
   const sizes = split("randint", [shape]).shape
   const dtype = options.dtype ?? "int32"
-  const values = draws.randint(options.generator ?? defaultGenerator(), sizeOf(sizes), { low, high, dtype })
-  return place(values as HostArray, sizes, dtype, options)
+  const generator = options.generator ?? defaultGenerator()
+  const draw = () => draws.randint(generator, sizeOf(sizes), { low, high, dtype }) as HostArray
+  return place(draw, sizes, dtype, options)
 }
 /**
  * The numbers 0 to n-1 in random order, int32 unless asked otherwise.
@@ -160,8 +163,12 @@ export function randint(low: number, high: number, shape: readonly number[], opt
 export function randperm(n: number, options: RandomOptions = {}): Tensor {
   read.randperm([n, options])
   const dtype = options.dtype ?? "int32"
-  const values = draws.randperm(options.generator ?? defaultGenerator(), n)
-  return place(dtype === "int32" ? values : encode(values, dtype), [n], dtype, options)
+  const generator = options.generator ?? defaultGenerator()
+  const draw = (): HostArray => {
+    const values = draws.randperm(generator, n)
+    return dtype === "int32" ? values : encode(values, dtype)
+  }
+  return place(draw, [n], dtype, options)
 }
 
 function like(name: "randLike" | "randnLike", x: Tensor, given: RandomOptions): Tensor {
@@ -192,12 +199,8 @@ export function normal(mean: number, std: number, shape: readonly number[], opti
   read.normal([mean, std, shape, options])
   const sizes = split("normal", [shape]).shape
   const dtype = realDType("normal", options.dtype)
-  return place(
-    draws.normal(options.generator ?? defaultGenerator(), sizeOf(sizes), { dtype, mean, std }),
-    sizes,
-    dtype,
-    options,
-  )
+  const generator = options.generator ?? defaultGenerator()
+  return place(() => draws.normal(generator, sizeOf(sizes), { dtype, mean, std }), sizes, dtype, options)
 }
 
 /**
@@ -250,10 +253,10 @@ export function multinomial(
 }
 
 /** Writes host values into `x`, whatever its strides: elements were drawn in the order in which PyTorch fills memory. */
-function fillWith(name: string, x: Tensor, values: HostArray, order: readonly number[] | null): Tensor {
+function fillWith(name: string, x: Tensor, draw: () => HostArray, order = memoryOrder(x)): Tensor {
   checkInPlace(name, x)
   const shape = order ? order.map((d) => x.shape[d]) : x.shape
-  const drawn = upload(x.device, values, shape, x.dtype)
+  const drawn = uploadDrawn(x.device, draw, shape, x.dtype)
   const source = order ? drawn.permute(order.map((_, d) => order.indexOf(d))) : drawn
   // What x was made of no longer matters to it: copying drops its history.
   return copy_(x, source)
@@ -286,7 +289,7 @@ function memoryOrder(x: Tensor): readonly number[] | null {
 export function uniform_(x: Tensor, from = 0, to = 1, generator: Generator = defaultGenerator()): Tensor {
   read.uniform_([x, from, to, generator])
   const dtype = realDType("uniform_", x.dtype)
-  return fillWith("uniform_", x, draws.uniform(generator, sizeOf(x.shape), { dtype, from, to }), memoryOrder(x))
+  return fillWith("uniform_", x, () => draws.uniform(generator, sizeOf(x.shape), { dtype, from, to }))
 }
 /**
  * Fills `x` with normal numbers.
@@ -301,12 +304,7 @@ export function normal_(x: Tensor, mean = 0, std = 1, generator: Generator = def
   read.normal_([x, mean, std, generator])
   const dtype = realDType("normal_", x.dtype)
   const contiguous = x.isContiguous()
-  return fillWith(
-    "normal_",
-    x,
-    draws.normal(generator, sizeOf(x.shape), { dtype, mean, std, contiguous }),
-    memoryOrder(x),
-  )
+  return fillWith("normal_", x, () => draws.normal(generator, sizeOf(x.shape), { dtype, mean, std, contiguous }))
 }
 /** Fills `x` with normal numbers within [a, b]; options in PyTorch's order. */
 export function truncNormal_(
@@ -316,42 +314,36 @@ export function truncNormal_(
 ): Tensor {
   read.truncNormal_([x, options, generator])
   const dtype = realDType("truncNormal_", x.dtype)
-  return fillWith(
-    "truncNormal_",
-    x,
-    draws.truncNormal(generator, sizeOf(x.shape), { ...options, dtype }),
-    memoryOrder(x),
-  )
+  return fillWith("truncNormal_", x, () => draws.truncNormal(generator, sizeOf(x.shape), { ...options, dtype }))
 }
 /** Fills `x` with 1 at probability `p`, else 0. */
 export function bernoulli_(x: Tensor, p = 0.5, generator: Generator = defaultGenerator()): Tensor {
   read.bernoulli_([x, p, generator])
-  const values = draws.bernoulli(generator, sizeOf(x.shape), { p, dtype: x.dtype })
-  return fillWith("bernoulli_", x, values as HostArray, memoryOrder(x))
+  return fillWith(
+    "bernoulli_",
+    x,
+    () => draws.bernoulli(generator, sizeOf(x.shape), { p, dtype: x.dtype }) as HostArray,
+  )
 }
 /** Fills `x` with exponentially distributed numbers. */
 export function exponential_(x: Tensor, lambda = 1, generator: Generator = defaultGenerator()): Tensor {
   read.exponential_([x, lambda, generator])
   const dtype = realDType("exponential_", x.dtype)
-  return fillWith("exponential_", x, draws.exponential(generator, sizeOf(x.shape), { dtype, lambda }), memoryOrder(x))
+  return fillWith("exponential_", x, () => draws.exponential(generator, sizeOf(x.shape), { dtype, lambda }))
 }
 /** Fills `x` with whole numbers in [low, high). */
 export function random_(x: Tensor, low: number, high: number, generator: Generator = defaultGenerator()): Tensor {
   read.random_([x, low, high, generator])
   if (x.dtype === "bool") throw new ValueError("random_: a bool tensor has no range; use bernoulli_")
-  return fillWith(
-    "random_",
-    x,
-    draws.randint(generator, sizeOf(x.shape), { low, high, dtype: x.dtype }) as HostArray,
-    memoryOrder(x),
-  )
+  const draw = () => draws.randint(generator, sizeOf(x.shape), { low, high, dtype: x.dtype }) as HostArray
+  return fillWith("random_", x, draw)
 }
 
 /** A dropout mask already scaled: 0 with probability `p`, else 1 / (1 - p). Draws nothing for p = 0 and p = 1. */
 export function dropoutMask(x: Tensor, p: number, generator: Generator = defaultGenerator()): Tensor {
   const dtype = realDType("dropout", computeDType(x.dtype))
   // Row by row however x lies in memory: PyTorch's mask is contiguous.
-  return upload(x.device, draws.dropoutMask(generator, sizeOf(x.shape), { p, dtype }), x.shape, dtype)
+  return uploadDrawn(x.device, () => draws.dropoutMask(generator, sizeOf(x.shape), { p, dtype }), x.shape, dtype)
 }
 
 /** The slopes that a randomised leaky relu gives to the elements of `x` while training. Reads `x` at once. */

@@ -59,6 +59,20 @@ export function scope<T>(body: () => T): T {
   return result
 }
 
+/** @internal Runs `body`, whose tensors belong to no scope around: they are freed here if it throws, else when nothing refers to them. */
+export function outsideScopes<T>(body: () => T): T {
+  const own: Scope = []
+  stack.push(own)
+  try {
+    return body()
+  } catch (error) {
+    clear(own)
+    throw error
+  } finally {
+    stack.pop()
+  }
+}
+
 /**
  * Takes `tensor` out of the scopes that would free it, and returns it.
  *

@@ -16,6 +16,7 @@ import { allocate, type Handle, throwDisposed } from "./lifetime.js"
 import type { OpMethods } from "./ops/index.js"
 import type { RowGradient } from "./rowgradient.js"
 import { adopt, keep, type Scope } from "./scope.js"
+import { refuseCapture, tape } from "./tape.js"
 
 /** Where and how elements lie: what a view needs beside its storage. */
 export interface Geometry {
@@ -110,9 +111,11 @@ export class Tensor implements View {
    * rows included: null clears both.
    */
   get grad(): Tensor | null {
+    if (tape !== null) tape.readGrad(this, this.whole)
     return this.whole
   }
   set grad(value: Tensor | null) {
+    if (tape !== null) tape.setGrad(this, value)
     this.whole = value
     if (this.leafNode) this.leafNode.rows = null
   }
@@ -124,6 +127,7 @@ export class Tensor implements View {
     return this.leafNode?.rows ?? null
   }
   set rowGradient(rows: RowGradient | null) {
+    if (rows) refuseCapture("backward", "gradients in rows differ in their number; use an embedding without sparse")
     if (rows) [rows.indices, rows.values].forEach(keep)
     if (rows || this.leafNode) this.accumulator().rows = rows
   }
@@ -209,6 +213,7 @@ export class Tensor implements View {
   /** Throws a DisposedError that names `operation` if this tensor, or its memory, was given up. */
   check(operation: string): void {
     if (this.disposed || this.handle.disposed) throwDisposed(operation)
+    if (tape !== null) tape.saw(this)
   }
 }
 

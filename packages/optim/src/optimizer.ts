@@ -1,6 +1,15 @@
 // What all optimisers share: parameter groups with their options, the state of each parameter, saving and loading both.
 import { DeviceError, GradientError, shapeText, StateDictError, ValueError } from "@rondo/backend"
-import { checkOptions, enableGrad, keep, noGrad, type OptionChecks, type RowGradient, Tensor } from "@rondo/core"
+import {
+  checkOptions,
+  enableGrad,
+  keep,
+  noGrad,
+  type OptionChecks,
+  type RowGradient,
+  Tensor,
+  uncaptured,
+} from "@rondo/core"
 import { copiedState, groupOptions, type PyTorchState, type StateLayout } from "./state.js"
 
 /** What an optimiser remembers of one parameter, by PyTorch's names: tensors, counts, and lists of tensors. */
@@ -100,9 +109,9 @@ export abstract class Optimizer<O extends object> {
   zeroGrad(options?: { readonly setToNone?: boolean }): void {
     const { setToNone = true } = checkOptions(`${this.label}.zeroGrad`, zeroChecks, options)
     for (const parameter of this.#parameters()) {
-      const { grad } = parameter
       // Rows that are zero are no rows.
       parameter.rowGradient = null
+      const grad = setToNone ? null : parameter.grad
       if (setToNone) parameter.grad = null
       else if (grad) noGrad(() => (parameter.grad = grad.detach()).zero_())
     }
@@ -206,18 +215,20 @@ export abstract class GradientOptimizer<O extends object> extends Optimizer<O> {
   override step<T>(closure: () => T): T
   override step<T>(closure?: () => T): T | undefined {
     const loss = closure ? enableGrad(closure) : undefined
-    noGrad(() => {
-      for (const group of this.paramGroups) {
-        for (const parameter of group.params) {
-          const { grad, rowGradient } = parameter
-          const options = group as unknown as O
-          if (grad) this.#updateOne(parameter, (state) => this.update(parameter, grad.detach(), state, options))
-          else if (rowGradient)
-            this.#updateOne(parameter, (state) => this.updateRows(parameter, rowGradient, state, options))
-        }
-      }
-    })
+    // Its numbers change from step to step.
+    uncaptured(() => noGrad(() => this.#updateAll()))
     return loss
+  }
+  #updateAll(): void {
+    for (const group of this.paramGroups) {
+      for (const parameter of group.params) {
+        const { grad, rowGradient } = parameter
+        const options = group as unknown as O
+        if (grad) this.#updateOne(parameter, (state) => this.update(parameter, grad.detach(), state, options))
+        else if (rowGradient)
+          this.#updateOne(parameter, (state) => this.updateRows(parameter, rowGradient, state, options))
+      }
+    }
   }
   #updateOne(parameter: Tensor, update: (state: ParameterState) => void): void {
     const state = this.follow(parameter)

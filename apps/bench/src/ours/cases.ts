@@ -2,6 +2,7 @@
 import {
   Adam,
   binaryCrossEntropyWithLogits,
+  capture,
   clipGradNorm_,
   crossEntropy,
   type Device,
@@ -39,8 +40,15 @@ const recurrentState = (prefix: string, weights: RecurrentWeights, suffix = "_l0
 const read = (device: Device, loss: Tensor): number | Promise<number> =>
   device.backend.capabilities.syncRead ? loss.itemSync() : loss.item()
 
+/** Where a program runs, and whether it captures its steps. */
+export interface Setting {
+  readonly device: Device
+  readonly captured: boolean
+}
+
 /** Zero gradients, forward, backward, clip, step. Everything but the loss is freed at the end of each step. */
-function trainer(device: Device, model: Module, lr: number, loss: () => Tensor, clip?: number): Trainer<number> {
+function trainer(setting: Setting, model: Module, lr: number, loss: () => Tensor, clip?: number): Trainer<number> {
+  const { device, captured } = setting
   const parameters = model.parameters()
   const adam = new Adam(parameters, { lr })
   const once = () => {
@@ -51,7 +59,8 @@ function trainer(device: Device, model: Module, lr: number, loss: () => Tensor, 
     adam.step()
     return value.detach()
   }
-  return { step: (last = true) => (last ? read(device, scope(once)) : (scope(once).dispose(), NaN)) }
+  const run = captured ? capture(once) : () => scope(once)
+  return { step: (last = true) => (last ? read(device, run()) : (run().dispose(), NaN)) }
 }
 
 /** A plain recurrent layer and a linear one on its last output. */
@@ -69,13 +78,13 @@ class Elman extends Module {
   }
 }
 
-function elman(device: Device, workload: "W1" | "W2"): Trainer<number> {
+function elman(setting: Setting, workload: "W1" | "W2"): Trainer<number> {
   const d = build[workload]()
   const model = new Elman(d.I, d.H, d.O)
   model.loadStateDict({ ...recurrentState("rnn.", d.rnn), ...linearState("out", d.out) })
   const x = tensor(d.x).reshape(d.N, d.T, d.I)
   const y = tensor(d.y).reshape(d.N, d.O)
-  return trainer(device, model, d.lr, () => mseLoss(model.forward(x), y))
+  return trainer(setting, model, d.lr, () => mseLoss(model.forward(x), y))
 }
 
 /** The recurrence written out: h = tanh(inp(x_t) + hh(h)). */
@@ -97,7 +106,7 @@ class ByHand extends Module {
   }
 }
 
-function byHand(device: Device): Trainer<number> {
+function byHand(setting: Setting): Trainer<number> {
   const d = build.W1b()
   const model = new ByHand(d.I, d.H, d.O)
   model.loadStateDict({ ...linearState("inp", d.inp), "hh.weight": place(d.hh), ...linearState("out", d.out) })
@@ -105,7 +114,7 @@ function byHand(device: Device): Trainer<number> {
   const steps = x.unbind(1).map((step) => step.contiguous())
   const y = tensor(d.y).reshape(d.N, d.O)
   const start = zeros(d.N, d.H)
-  return trainer(device, model, d.lr, () => mseLoss(model.forward(steps, start), y))
+  return trainer(setting, model, d.lr, () => mseLoss(model.forward(steps, start), y))
 }
 
 /** Embedding, LSTM, and a linear layer at every step. */
@@ -127,13 +136,13 @@ class CharacterModel extends Module {
   }
 }
 
-function characters(device: Device): Trainer<number> {
+function characters(setting: Setting): Trainer<number> {
   const d = build.W3()
   const model = new CharacterModel(d.V, d.E, d.H)
   model.loadStateDict({ emb: place(d.emb), ...recurrentState("rnn.", d.rnn), ...linearState("out", d.out) })
   const ids = tensor(d.ids)
   const targets = tensor(d.targets)
-  return trainer(device, model, d.lr, () => crossEntropy(model.forward(ids, d.B), targets), d.clip)
+  return trainer(setting, model, d.lr, () => crossEntropy(model.forward(ids, d.B), targets), d.clip)
 }
 
 /** Embedding, GRU, and a linear layer on the last state. */
@@ -155,27 +164,32 @@ class Sentiment extends Module {
   }
 }
 
-function sentiment(device: Device, workload: "W4" | "W4d"): Trainer<number> {
+function sentiment(setting: Setting, workload: "W4" | "W4d"): Trainer<number> {
   const d = build[workload]()
   const model = new Sentiment(d.V, d.E, d.H)
   model.loadStateDict({ emb: place(d.emb), ...recurrentState("rnn.", d.rnn), ...linearState("out", d.out) })
   const ids = tensor(d.ids)
   const y = tensor(d.y).reshape(d.B, 1)
-  return trainer(device, model, d.lr, () => binaryCrossEntropyWithLogits(model.forward(ids, d.B), y))
+  return trainer(setting, model, d.lr, () => binaryCrossEntropyWithLogits(model.forward(ids, d.B), y))
 }
 
-function oneStep(device: Device): Stepper {
+function oneStep({ device, captured }: Setting): Stepper {
   const d = build.W5()
   const cell = new LSTMCell(d.I, d.H)
   cell.loadStateDict(recurrentState("", d.rnn, ""))
   const x = place(d.x)
   let state: [Tensor, Tensor] = [zeros(1, d.H), zeros(1, d.H)]
   let h: ArrayLike<number | bigint> = []
-  const next = () => {
-    const made = noGrad(() => scope(() => cell.forward(x, state)))
+  const inPlace = capture((input: Tensor) => {
+    const made = cell.forward(input, state)
+    state.forEach((old, i) => old.copy_(made[i]))
+  })
+  const anew = () => {
+    const made = scope(() => cell.forward(x, state))
     state.forEach((old) => old.dispose())
     state = [made[0], made[1]]
   }
+  const next = () => noGrad(captured ? () => inPlace(x) : anew)
   const step = device.backend.capabilities.syncRead
     ? () => (next(), void (h = state[0].dataSync()))
     : async () => (next(), void (h = await state[0].data()))
@@ -185,16 +199,16 @@ function oneStep(device: Device): Stepper {
 const asIs = (loss: number): number => loss
 
 /** All workloads on one device, which must be the current one. `time` times the training steps. */
-export function trainingCases(device: Device, time: typeof timeTraining = timeTraining): Cases {
+export function trainingCases(setting: Setting, time: typeof timeTraining = timeTraining): Cases {
   const training = (name: string, make: () => Trainer<number>) => () => time(name, make, asIs)
   return {
-    W1: training("W1", () => elman(device, "W1")),
-    "W1-run": () => timeRun("W1-run", () => elman(device, "W1"), asIs),
-    W1b: training("W1b", () => byHand(device)),
-    W2: training("W2", () => elman(device, "W2")),
-    W3: training("W3", () => characters(device)),
-    W4: training("W4", () => sentiment(device, "W4")),
-    W4d: training("W4d", () => sentiment(device, "W4d")),
-    W5: () => timeLatency("W5", () => oneStep(device)),
+    W1: training("W1", () => elman(setting, "W1")),
+    "W1-run": () => timeRun("W1-run", () => elman(setting, "W1"), asIs),
+    W1b: training("W1b", () => byHand(setting)),
+    W2: training("W2", () => elman(setting, "W2")),
+    W3: training("W3", () => characters(setting)),
+    W4: training("W4", () => sentiment(setting, "W4")),
+    W4d: training("W4d", () => sentiment(setting, "W4d")),
+    W5: () => timeLatency("W5", () => oneStep(setting)),
   }
 }

@@ -16,5 +16,8 @@ export async function openOurs(plan: GpuPlan): Promise<Record<string, () => Prom
   const dev: Device = await device("webgpu")
   use(dev)
   const time = stepTimer<unknown>(plan, Number)
-  return { ...productCases(products, plan), ...trainingCases(dev, time as Parameters<typeof trainingCases>[1]) }
+  return {
+    ...productCases(products, plan),
+    ...trainingCases({ device: dev, captured: false }, time as Parameters<typeof trainingCases>[1]),
+  }
 }

@@ -8,6 +8,7 @@ import { randomCheck } from "./random.js"
 import { errorsCheck } from "./errors.js"
 import { forward } from "./forward.js"
 import { firstOrder, secondOrder } from "./gradients.js"
+import { capturedCheck } from "./captured.js"
 import { goldensCheck } from "./goldens.js"
 import { kernelsCheck } from "./kernels/index.js"
 import { layersCheck } from "./layers.js"
@@ -31,6 +32,7 @@ export const checks = (): readonly Check[] => [
   randomCheck,
   modulesCheck,
   recurrentCheck,
+  capturedCheck,
   layersCheck,
   goldensCheck,
 ]

@@ -103,7 +103,7 @@ function changesFirst(context: Context, call: Call, dtype: DType): Case {
 }
 
 /** Float32, or int32 for what floats do not have; null if the call has neither. */
-function dtypeOf(context: Context, call: Call): DType | null {
+export function dtypeOf(context: Context, call: Call): DType | null {
   for (const dtype of ["float32", "int32"] as const) {
     try {
       call.run(place(call, context.reference, dtype))

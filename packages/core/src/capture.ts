@@ -1,0 +1,148 @@
+// Steps that are recorded once and replayed: the numbers of ordinary calls without the work of building them in JavaScript.
+import { GradientError, shapeText, ValueError } from "@rondo/backend"
+import { describe } from "./arguments.js"
+import { mode } from "./graph.js"
+import { type Place, placeOf, Recording, shown } from "./recording.js"
+import { outsideScopes } from "./scope.js"
+import { tape, withTape } from "./tape.js"
+import { Tensor } from "./tensor.js"
+
+/** A captured body: called as the body itself. */
+export interface Captured<I extends readonly Tensor[], R> {
+  (...inputs: I): R
+  /** How often the body was recorded: more than once for each form of inputs means that something it uses keeps moving. */
+  readonly recordings: number
+  /** Gives the memory back. Results and gradients of replays are disposed with it; the next call starts anew. */
+  dispose(): void
+  [Symbol.dispose](): void
+}
+
+/** A recording with what its body returned. */
+interface Known {
+  readonly recording: Recording
+  readonly rebuild: () => unknown
+}
+
+/**
+ * Records what `body` does and replays it: the kernels alone, on memory of their own, without operations, graph or
+ * gradient rules being built again. For training steps and time steps of small models, whose time goes to JavaScript. CUDA
+ * graphs are PyTorch's counterpart (https://pytorch.org/docs/stable/generated/torch.cuda.graph.html).
+ *
+ * The first call with inputs of some shapes and dtypes runs the body as it is, the second records it, all further ones replay it. Each call
+ * runs the step once, and all give the numbers that the body gives.
+ *
+ * - Inputs are tensors and may be others at each call. Tensors that the body uses from outside, as parameters, are used where
+ *   they are; the body may change them in place.
+ * - Results are tensors, or arrays and plain objects of them. They carry no graph, and **the next replay overwrites them**:
+ *   `clone()` what must last.
+ * - `backward()` inside sets or adds to gradients of leaves as always; optimisers' `zeroGrad` and `step` may be inside or
+ *   outside, dropout and other random tensors are drawn anew.
+ * - JavaScript of the body runs when it is recorded, never at a replay: numbers and branches stay what they were, a variable
+ *   that it sets is not set again. `uncaptured` calls a part at every replay. After `train()` and `eval()`, dispose.
+ *
+ * If a tensor that the body uses is disposed or moved, or a leaf has a gradient where it had none, the body is recorded anew.
+ * Throws a ValueError for reading values inside, for bodies that return promises, and for inputs that are no tensors; a
+ * GradientError for inputs that require gradients; a DeviceError for work on two devices.
+ *
+ * @example
+ * ```ts
+ * const model = new Linear(2, 1)
+ * const optimizer = new Adam(model.parameters(), { lr: 0.1 })
+ * const step = capture((x: Tensor, y: Tensor) => {
+ *   optimizer.zeroGrad()
+ *   const loss = mseLoss(model.forward(x), y)
+ *   loss.backward()
+ *   optimizer.step()
+ *   return loss
+ * })
+ * let last = 0
+ * for (let i = 0; i < 100; i++) last = await step(ones(4, 2), zeros(4, 1)).item()
+ * console.log(last < 0.01, step.recordings) // true 1
+ * ```
+ */
+export function capture<I extends readonly Tensor[], R>(body: (...inputs: I) => R): Captured<I, R> {
+  if (typeof body !== "function") throw new ValueError(`capture: needs a function to capture, got ${describe(body)}`)
+  const known = new Map<string, Known | null>()
+  let recordings = 0
+  const call = (...inputs: I): R => {
+    for (const x of inputs) checkInput(x)
+    // Inside of another captured body this is a part of it.
+    if (tape?.refuses) return body(...inputs)
+    const form = formOf(inputs)
+    const found = known.get(form)
+    if (found === undefined) {
+      const result = rebuilder(body(...inputs), { detach: true })() as R
+      known.set(form, null)
+      return result
+    }
+    if (found?.recording.fits()) {
+      found.recording.fill(inputs)
+      found.recording.replay()
+      return found.rebuild() as R
+    }
+    known.set(form, null)
+    const made = record(body, inputs)
+    known.set(form, made)
+    recordings++
+    return made.rebuild() as R
+  }
+  const dispose = (): void => {
+    for (const one of known.values()) one?.recording.dispose()
+    known.clear()
+  }
+  Object.defineProperty(call, "recordings", { get: () => recordings })
+  return Object.assign(call, { dispose, [Symbol.dispose]: dispose }) as unknown as Captured<I, R>
+}
+
+function checkInput(x: unknown): void {
+  if (!(x instanceof Tensor)) throw new ValueError(`capture: inputs must be tensors: got ${describe(x)}`)
+  x.check("capture")
+  if (!x.requiresGrad) return
+  throw new GradientError(
+    `capture: an input of shape ${shapeText(x.shape)} requires gradients: got a tensor with a graph, or a parameter; use it from outside of the body, or detach() it`,
+  )
+}
+
+/** What recordings differ by: kernels are made for shapes, and noGrad decides what is done. */
+const formOf = (inputs: readonly Tensor[]): string =>
+  `${mode.record} ${inputs.map(({ device, dtype, shape }) => `${device.name} ${dtype} ${shape.join()}`).join(" ")}`
+
+function record<I extends readonly Tensor[], R>(body: (...inputs: I) => R, inputs: I): Known {
+  const recording = new Recording()
+  try {
+    const statics = recording.place(inputs) as unknown as I
+    recording.fill(inputs)
+    const rebuild = withTape(recording, () =>
+      rebuilder(
+        outsideScopes(() => body(...statics)),
+        { detach: false },
+      ),
+    )
+    recording.close()
+    return { recording, rebuild }
+  } catch (error) {
+    recording.abandon()
+    throw error
+  }
+}
+
+/** Makes of a result what the caller gets: tensors without graphs, anew each time unless they are leaves with gradients of their own. */
+function rebuilder(value: unknown, { detach }: { readonly detach: boolean }): () => unknown {
+  if (value instanceof Promise) {
+    throw new ValueError("capture: the body returned a promise; compute inside and await outside")
+  }
+  if (value instanceof Tensor) {
+    if (value.isLeaf && (detach || value.requiresGrad)) return () => value
+    if (detach) return () => value.detach()
+    const place: Place = placeOf(value)
+    return () => shown(place)
+  }
+  if (Array.isArray(value)) {
+    const parts = value.map((item) => rebuilder(item, { detach }))
+    return () => parts.map((part) => part())
+  }
+  if (value === null || typeof value !== "object" || Object.getPrototypeOf(value) !== Object.prototype)
+    return () => value
+  const parts = Object.entries(value).map(([name, item]) => [name, rebuilder(item, { detach })] as const)
+  return () => Object.fromEntries(parts.map(([name, part]) => [name, part()]))
+}
