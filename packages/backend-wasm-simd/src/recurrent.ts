@@ -1,6 +1,7 @@
 // The recurrent kernels: which code a layer needs, how its batch is cut into runs over the whole sequence, and scratch memory.
 import {
   byteSize,
+  type Kernel,
   type RecurrentBackwardKernel,
   recurrentBackwardOperands,
   type RecurrentBackwardOperands,
@@ -14,7 +15,7 @@ import {
 import type { Call, Compiled, Engine } from "./engine.js"
 import { defineGemm, packedBytes, type ProductDType } from "./gemm/gemm.js"
 import { copyView } from "./map.js"
-import { backwardParams, emitBackward, emitForward, emitPack, forwardParams } from "./recurrent/emit.js"
+import { emitBackward, emitForward, emitPack } from "./recurrent/emit.js"
 import { type Scratch, withScratch } from "./scratch.js"
 import { addressOf } from "./storage.js"
 
@@ -36,21 +37,40 @@ function rowsPerCall(engine: Engine, batch: number, rowBytes: number, work: numb
   return rows >= batch ? batch : Math.ceil(rows / 6) * 6
 }
 
-/** One call for each run of sequences; `args` gives the arguments for a number of rows from a first one. */
-function callsFor(
+/** Runs `fn` for each run of sequences; `args` gives its arguments for a number of rows from a first one. */
+function runRows(
+  engine: Engine,
   fn: Compiled,
   batch: number,
   rows: number,
-  names: readonly string[],
-  args: (first: number, rows: number) => Record<string, number>,
-): Call[] {
+  args: (first: number, rows: number) => number[],
+): void {
+  // prettier-ignore
+  if (rows >= batch) return void fn.call(...args(0, batch))
   const calls: Call[] = []
-  for (let first = 0; first < batch; first += rows) {
-    const own = args(first, Math.min(rows, batch - first))
-    calls.push({ fn, args: names.map((name) => own[name] ?? 0) })
-  }
-  return calls
+  for (let first = 0; first < batch; first += rows) calls.push({ fn, args: args(first, Math.min(rows, batch - first)) })
+  engine.run(calls)
 }
+
+/** The code of a kernel on an engine, by forms that are numbers: made once. */
+type Codes<N extends string> = WeakMap<Engine, WeakMap<Kernel, Record<N, Compiled>[]>>
+
+function codeOf<N extends string>(
+  codes: Codes<N>,
+  engine: Engine,
+  kernel: Kernel,
+  form: number,
+  make: () => Record<N, Compiled>,
+): Record<N, Compiled> {
+  let byKernel = codes.get(engine)
+  if (!byKernel) codes.set(engine, (byKernel = new WeakMap()))
+  let forms = byKernel.get(kernel)
+  if (!forms) byKernel.set(kernel, (forms = []))
+  return (forms[form] ??= make())
+}
+
+const forwardCodes: Codes<"forward" | "pack"> = new WeakMap()
+const backwardCodes: Codes<"backward" | "pack"> = new WeakMap()
 
 // Up to so many rows in all, weights are used as they lie: packing them would cost more than it saves.
 const directRows = 8
@@ -72,16 +92,19 @@ export function runRecurrent(
 }
 
 /** The same over contiguous operands. */
-function forward(engine: Engine, { cell, reverse }: RecurrentKernel, v: RecurrentOperands, scratch: Scratch): void {
+function forward(engine: Engine, kernel: RecurrentKernel, v: RecurrentOperands, scratch: Scratch): void {
+  const { cell, reverse } = kernel
   const { gates, saved } = recurrentCells[cell]
   const [steps, batch, wide] = v.projected.shape
   const dtype = v.projected.dtype as ProductDType
   const units = wide / gates
   const size = byteSize(dtype)
-  const form = { cell, dtype, save: v.saved !== null }
-  const code = engine.compile(`recurrent ${cell} ${dtype} ${form.save}`, (module) => {
-    const gemm = defineGemm(module, engine, dtype)
-    return { forward: emitForward(module, engine, form, gemm), pack: emitPack(module, gemm) }
+  const code = codeOf(forwardCodes, engine, kernel, dtype === "float32" ? 0 : 1, () => {
+    const form = { cell, dtype, save: v.saved !== null }
+    return engine.compile(`recurrent ${cell} ${dtype} ${form.save}`, (module) => {
+      const gemm = defineGemm(module, engine, dtype)
+      return { forward: emitForward(module, engine, form, gemm), pack: emitPack(module, gemm) }
+    })
   })
   const direct = steps * batch <= directRows
   let weightAt = addressOf(v.weight)
@@ -94,31 +117,17 @@ function forward(engine: Engine, { cell, reverse }: RecurrentKernel, v: Recurren
   const sign = reverse ? -1 : 1
   const row = (view: View | null, width: number, first: number): number =>
     view ? addressOf(view) + (start * batch + first) * width * size : 0
-  const calls = callsFor(
-    code.forward,
-    batch,
-    rowsPerCall(engine, batch, wide * size, steps * batch * wide * (units / 15 + 1)),
-    forwardParams,
-    (first, rows) => ({
-      steps,
-      rows,
-      units,
-      projected: row(v.projected, wide, first),
-      projectedStep: sign * batch * wide * size,
-      weight: weightAt,
-      bias: v.bias ? addressOf(v.bias) : 0,
-      h: addressOf(v.h) + first * units * size,
-      c: v.c ? addressOf(v.c) + first * units * size : 0,
-      output: row(v.output, units, first),
-      outputStep: sign * batch * units * size,
-      cells: row(v.cells, units, first),
-      saved: row(v.saved, saved * units, first),
-      savedStep: sign * batch * saved * units * size,
-      hidden: hidden + first * wide * size,
-      direct: direct ? 1 : 0,
-    }),
-  )
-  engine.run(calls)
+  const rows = rowsPerCall(engine, batch, wide * size, steps * batch * wide * (units / 15 + 1))
+  // In the order of `forwardParams`.
+  // prettier-ignore
+  runRows(engine, code.forward, batch, rows, (first, rows) => [
+    steps, rows, units,
+    row(v.projected, wide, first), sign * batch * wide * size,
+    weightAt, v.bias ? addressOf(v.bias) : 0, addressOf(v.h) + first * units * size, v.c ? addressOf(v.c) + first * units * size : 0,
+    row(v.output, units, first), sign * batch * units * size, row(v.cells, units, first),
+    row(v.saved, saved * units, first), sign * batch * saved * units * size,
+    hidden + first * wide * size, direct ? 1 : 0,
+  ])
 }
 
 /** True if all elements are one and the same zero: a gradient that nobody gave. */
@@ -151,21 +160,23 @@ export function runRecurrentBackward(
 /** The sweep back through at least one time; outputs are contiguous. */
 function backward(
   engine: Engine,
-  { cell, reverse }: RecurrentBackwardKernel,
+  kernel: RecurrentBackwardKernel,
   v: RecurrentBackwardOperands,
   scratch: Scratch,
 ): void {
+  const { cell, reverse } = kernel
   const { gates, saved: savedCount } = recurrentCells[cell]
   const dtype = v.weight.dtype as ProductDType
   const [steps, batch, units] = v.gradOutput.shape
   const wide = gates * units
   const size = byteSize(dtype)
   const given = !isZero(engine, v.gradOutput)
-  const form = { cell, dtype, given }
-  const code = engine.compile(`recurrentBackward ${cell} ${dtype} ${given}`, (module) => {
-    const gemm = defineGemm(module, engine, dtype)
-    return { backward: emitBackward(module, engine, form, gemm), pack: emitPack(module, gemm) }
-  })
+  const code = codeOf(backwardCodes, engine, kernel, (dtype === "float32" ? 0 : 1) + (given ? 2 : 0), () =>
+    engine.compile(`recurrentBackward ${cell} ${dtype} ${given}`, (module) => {
+      const gemm = defineGemm(module, engine, dtype)
+      return { backward: emitBackward(module, engine, { cell, dtype, given }, gemm), pack: emitPack(module, gemm) }
+    }),
+  )
   const weight = scratch.straight(v.weight)
   const weightAt = scratch.take(packedBytes(dtype, units, wide))
   code.pack.call(units, wide, addressOf(weight), units * size, size, weightAt)
@@ -177,30 +188,15 @@ function backward(
   const row = (view: View | null, width: number, first: number): number =>
     view ? addressOf(view) + (start * batch + first) * width * size : 0
   const still = (view: View | null, first: number): number => (view ? addressOf(view) + first * units * size : 0)
-  const calls = callsFor(
-    code.backward,
-    batch,
-    rowsPerCall(engine, batch, wide * size, steps * batch * wide * (units / 15 + 1)),
-    backwardParams,
-    (first, rows) => ({
-      steps,
-      rows,
-      units,
-      gradOutput: row(gradOutput, units, first),
-      outputStep: sign * batch * units * size,
-      weight: weightAt,
-      output: row(output, units, first),
-      cells: row(cells, units, first),
-      h: still(h, first),
-      c: still(c, first),
-      saved: row(saved, savedCount * units, first),
-      savedStep: saved ? sign * batch * savedCount * units * size : 0,
-      projected: row(v.projected, wide, first),
-      hidden: row(v.hidden ?? v.projected, wide, first),
-      projectedStep: sign * batch * wide * size,
-      dh: still(v.dh, first),
-      dc: still(v.dc, first),
-    }),
-  )
-  engine.run(calls)
+  const rows = rowsPerCall(engine, batch, wide * size, steps * batch * wide * (units / 15 + 1))
+  // In the order of `backwardParams`.
+  // prettier-ignore
+  runRows(engine, code.backward, batch, rows, (first, rows) => [
+    steps, rows, units,
+    row(gradOutput, units, first), sign * batch * units * size,
+    weightAt, row(output, units, first), row(cells, units, first), still(h, first), still(c, first),
+    row(saved, savedCount * units, first), saved ? sign * batch * savedCount * units * size : 0,
+    row(v.projected, wide, first), row(v.hidden ?? v.projected, wide, first), sign * batch * wide * size,
+    still(v.dh, first), still(v.dc, first),
+  ])
 }

@@ -126,8 +126,8 @@ function passSize(f: FunctionBuilder, gates: number, rows: Local, units: Local):
   return gates === 1 ? [f.keep(1), f.keep(rows.mul(units))] : [rows, units]
 }
 
-/** Parameters of the forward loop, in order. Steps are byte distances from one time to the next, negative for reverse. */
-export const forwardParams = [
+/** Parameters of the forward loop, in the order in which recurrent.ts gives them. Steps are byte distances from one time to the next, negative for reverse. */
+const forwardParams = [
   "steps", "rows", "units", "projected", "projectedStep", "weight", "bias", "h", "c",
   "output", "outputStep", "cells", "saved", "savedStep", "hidden", "direct",
 ] as const // prettier-ignore
@@ -185,8 +185,8 @@ export function emitForward(module: ModuleBuilder, engine: Engine, form: Forward
   return f
 }
 
-/** Parameters of the backward loop, in order. `beforeH` and `beforeC` are the states before the first time, `first…` those after it. */
-export const backwardParams = [
+/** Parameters of the backward loop, in the order in which recurrent.ts gives them. `beforeH` and `beforeC` are the states before the first time, `first…` those after it. */
+const backwardParams = [
   "steps", "rows", "units", "gradOutput", "outputStep", "weight", "output", "cells", "h", "c", "saved", "savedStep",
   "projected", "hidden", "projectedStep", "dh", "dc",
 ] as const // prettier-ignore
