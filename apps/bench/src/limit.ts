@@ -70,7 +70,7 @@ const add: Loop = (x, y, out) => {
 }
 
 /** Loops as one would write them; one a function, since a loop that calls any of them could not be compiled for one. */
-const loops: Record<Exclude<Operation["kind"], "matmul">, Loop> = {
+const loops: Record<Exclude<Operation["kind"], "matmul" | "recurrence">, Loop> = {
   add,
   small: add,
   exp: (x, _, out) => {
@@ -107,7 +107,10 @@ async function loopTime({ name, kind, size }: Operation): Promise<Measured> {
 }
 
 const cases: Cases = Object.fromEntries(
-  operations.map((one) => [one.name, () => (one.kind === "matmul" ? productTime(one) : loopTime(one))]),
+  operations.map((one) => [
+    one.name,
+    () => (one.kind === "matmul" || one.kind === "recurrence" ? productTime(one) : loopTime(one)),
+  ]),
 )
 
 void runCases(cases, process.argv.slice(2))

@@ -3,14 +3,16 @@
 /** One operation on float32 values between -1 and 1. */
 export interface Operation {
   readonly name: string
-  readonly kind: "matmul" | "add" | "exp" | "tanh" | "sigmoid" | "sum" | "softmax" | "small"
-  /** Matmul: both factors are [size, size]. Softmax: [size, size] over the last dim. Others: elements. */
+  readonly kind: "matmul" | "add" | "exp" | "tanh" | "sigmoid" | "sum" | "softmax" | "small" | "recurrence"
+  /** Matmul: both factors are [size, size]. Softmax: [size, size] over the last dim. Recurrence: units. Others: elements. */
   readonly size: number
+  /** Recurrence: sequences. */
+  readonly batch?: number
   /** Matmul: which factor is a transposed view. */
   readonly transposed?: "N" | "A" | "B"
   /** Small: bare calls, recorded for gradients, or recorded and gone back through. */
   readonly mode?: "bare" | "recorded" | "backward"
-  /** Floating point operations (matmul) or elements a call, for the rate. */
+  /** Floating point operations (matmul, recurrence) or elements a call, for the rate. */
   readonly work: number
 }
 
@@ -42,5 +44,16 @@ const smalls: Operation[] = [
   { name: "add 16 and backward", kind: "small", size: 16, mode: "backward", work: 16 },
 ]
 
+/** Time steps of a recurrence. */
+export const steps = 64
+// h = relu(p_t + h W^T + b): nearly nothing but products of few rows with one matrix, which may be laid out once for all steps.
+const recurrences = [[32, 64], [32, 128], [8, 128], [8, 512], [32, 512]].map(([batch, size]): Operation => ({
+  name: `recurrence ${batch} ${size}`,
+  kind: "recurrence",
+  size,
+  batch,
+  work: 2 * steps * batch * size ** 2,
+})) // prettier-ignore
+
 /** All, in the order of the table. */
-export const operations: readonly Operation[] = [...matmuls, ...elementwise, ...softmaxes, ...smalls]
+export const operations: readonly Operation[] = [...matmuls, ...recurrences, ...elementwise, ...softmaxes, ...smalls]

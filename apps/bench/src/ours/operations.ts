@@ -1,13 +1,18 @@
 // The single operations on Rondo. Results are freed at once, as inside a scope.
-import { type Device, scope, tensor, type Tensor } from "rondo"
-import { chain, type Operation, operations } from "../operations.js"
+import { type Device, recurrent, scope, tensor, type Tensor } from "rondo"
+import { chain, type Operation, operations, steps } from "../operations.js"
 import { type Cases, timeOp } from "../timing.js"
 import { drawn } from "../workloads.js"
 
 const values = (seed: number, ...shape: number[]): Tensor => tensor(drawn(seed, shape, 1).data).reshape(shape)
 
 /** A function that starts the operation once and gives its result. */
-function prepare({ kind, size, transposed }: Operation): () => Tensor {
+function prepare({ kind, size, transposed, batch = 1 }: Operation): () => Tensor {
+  if (kind === "recurrence") {
+    const [projected, h] = [values(1, steps, batch, size), values(2, batch, size)]
+    const [weight, bias] = [values(3, size, size), values(4, size)]
+    return () => recurrent("relu", projected, weight, bias, [h])[0]
+  }
   if (kind === "matmul") {
     const a = values(1, size, size)
     const b = values(2, size, size)

@@ -207,6 +207,7 @@ CASES = {
 
 SIZES = {"64K": 2**16, "1M": 2**20}
 CHAIN = 100
+STEPS = 64
 
 
 def operation(name):
@@ -217,6 +218,18 @@ def operation(name):
         a, b = param(1, [n, n], 1), param(2, [n, n], 1)
         a, b = (a.t() if layout == "TN" else a), (b.t() if layout == "NT" else b)
         return (lambda: a @ b), 1
+    if kind == "recurrence":
+        batch, size = int(rest[0]), int(rest[1])
+        p, start, w, b = param(1, [STEPS, batch, size], 1), param(2, [batch, size], 1), param(3, [size, size], 1), param(4, [size], 1)
+
+        def recur():
+            h, outputs = start, []
+            for x in p.unbind(0):
+                h = F.relu(x + F.linear(h, w, b))
+                outputs.append(h)
+            return torch.stack(outputs)
+
+        return recur, 1
     if rest[0] == "16":
         x, y = param(1, [16], 1), param(2, [16], 1)
         if len(rest) == 1:

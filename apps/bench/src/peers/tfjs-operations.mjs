@@ -1,12 +1,25 @@
 // The single operations on TensorFlow.js. Recording is measured with its own tape, results are freed at once by tf.tidy.
-import { chain, operations } from "../operations.ts"
+import { chain, operations, steps } from "../operations.ts"
 import { timeOp } from "../timing.ts"
 import { drawn } from "../workloads.ts"
 
 export function tfjsOperations(tf) {
   const values = (seed, ...shape) => tf.tensor(drawn(seed, shape, 1).data, shape)
 
-  function prepare({ kind, size, transposed }) {
+  function prepare({ kind, size, transposed, batch }) {
+    if (kind === "recurrence") {
+      const [projected, start] = [values(1, steps, batch, size), values(2, batch, size)]
+      const [weight, bias] = [values(3, size, size), values(4, size)]
+      return () => {
+        const outputs = []
+        let h = start
+        for (const p of tf.unstack(projected)) {
+          h = tf.relu(tf.add(p, tf.add(tf.matMul(h, weight, false, true), bias)))
+          outputs.push(h)
+        }
+        return tf.stack(outputs)
+      }
+    }
     if (kind === "matmul") {
       const [a, b] = [values(1, size, size), values(2, size, size)]
       return () => tf.matMul(a, b, transposed === "A", transposed === "B")
