@@ -3,6 +3,7 @@
 import {
   computeDType,
   type DType,
+  dtypes,
   e,
   type Expr,
   type MapKernel,
@@ -10,10 +11,11 @@ import {
   ShapeError,
   sizeOf,
   ValueError,
+  type View,
 } from "@rondo/backend"
 import { argumentReader } from "./arguments.js"
 import { checkInPlace, commonDevice, execute } from "./apply.js"
-import { separate, stretched } from "./place.js"
+import { sameShape, separate, stretched } from "./place.js"
 import type { Tensor } from "./tensor.js"
 
 /**
@@ -22,7 +24,7 @@ import type { Tensor } from "./tensor.js"
  */
 export type FusedExprs = (inputs: readonly Expr[], scalars: readonly Expr[]) => readonly Expr[]
 
-const compiled = new WeakMap<FusedExprs, Map<string, MapKernel>>()
+const compiled = new WeakMap<FusedExprs, Map<number | string, MapKernel>>()
 
 function kernelOf(
   exprs: FusedExprs,
@@ -32,9 +34,11 @@ function kernelOf(
 ): MapKernel {
   let known = compiled.get(exprs)
   if (!known) compiled.set(exprs, (known = new Map()))
-  let key = ""
-  for (const x of outputs) key += `${x.dtype} `
-  for (const x of inputs) key += ` ${x.dtype}`
+  // Four bits a dtype: with more than twelve operands the key would be none.
+  let key: number | string = outputs.length
+  for (const x of outputs) key = 16 * key + dtypes.indexOf(x.dtype)
+  for (const x of inputs) key = 16 * key + dtypes.indexOf(x.dtype)
+  if (outputs.length + inputs.length > 12) key = [...outputs, ...inputs].map((x) => x.dtype).join()
   const found = known.get(key)
   if (found) return found
   const compute: DType = computeDType(outputs[0].dtype)
@@ -82,23 +86,34 @@ export function mapInto(
 ): void {
   readFused([name, outputs, inputs, exprs, scalars])
   if (outputs.length === 0) throw new ValueError(`${name}: needs at least one tensor to change`)
-  commonDevice(name, [...outputs, ...inputs])
+  commonDevice(name, outputs.concat(inputs))
   const [{ shape }] = outputs
   for (const x of outputs) {
     checkInPlace(name, x)
-    if (x.shape.length !== shape.length || x.shape.some((size, d) => size !== shape[d])) {
+    if (!sameShape(x.shape, shape)) {
       throw new ShapeError(`${name}: shapes of what is changed differ: ${shapeText(shape)} and ${shapeText(x.shape)}`)
     }
   }
+  const views: View[] = []
   for (const x of inputs) {
-    const lead = shape.length - x.shape.length
-    if (lead < 0 || x.shape.some((size, d) => size !== 1 && size !== shape[d + lead])) {
-      throw new ShapeError(`${name}: ${shapeText(x.shape)} does not fit what is changed: ${shapeText(shape)}`)
-    }
+    if (!sameShape(x.shape, shape)) checkStretches(name, x, shape)
+    views.push(stretched(x, shape))
   }
   if (sizeOf(shape) === 0) return
-  const kernel = kernelOf(exprs, outputs, inputs, scalars.length)
-  const views = outputs.reduce((list, self) => separate(self, list), inputs.map((x) => stretched(x, shape))) // prettier-ignore
-  execute(kernel, views, outputs, scalars)
+  execute(kernelOf(exprs, outputs, inputs, scalars.length), apart(outputs, views), outputs, scalars)
   for (const x of outputs) x.handle.version++
+}
+
+function checkStretches(name: string, x: Tensor, shape: readonly number[]): void {
+  const lead = shape.length - x.shape.length
+  if (lead >= 0 && x.shape.every((size, d) => size === 1 || size === shape[d + lead])) return
+  throw new ShapeError(`${name}: ${shapeText(x.shape)} does not fit what is changed: ${shapeText(shape)}`)
+}
+
+/** Inputs that no output overlaps in another order. */
+function apart(outputs: readonly Tensor[], views: readonly View[]): readonly View[] {
+  // Mostly none does, and there is nothing to be done for it.
+  for (const self of outputs)
+    for (const x of views) if (x !== self && x.storage === self.storage) return outputs.reduce((list, out) => separate(out, list), views) // prettier-ignore
+  return views
 }

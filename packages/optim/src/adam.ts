@@ -92,7 +92,9 @@ abstract class AdamBase extends GradientOptimizer<Required<AdamOptions>> {
     const scalars = [beta1, 1 - beta1, beta2, 1 - beta2, root2, eps, stepSize, weightDecay, 1 - lr * weightDecay]
     const exprs = updates(weightDecay !== 0, this.#decoupled, amsgrad, maximize)
     mapInto(`${this.label}.step`, changed, [p, grad, ...changed.slice(1)], exprs, scalars)
-    Object.assign(state, { step, exp_avg: average, exp_avg_sq: averageSquare })
+    state.step = step
+    state.exp_avg = average
+    state.exp_avg_sq = averageSquare
     if (amsgrad) state.max_exp_avg_sq = changed[3]
   }
 }

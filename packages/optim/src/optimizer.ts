@@ -120,27 +120,31 @@ export abstract class Optimizer<O extends object> {
   /** The state of a parameter (empty before its first step), in the parameter's dtype. Throws a DeviceError if that was moved. */
   protected follow(parameter: Tensor): ParameterState {
     const state = this.state.get(parameter) ?? {}
-    for (const [name, value] of Object.entries(state)) {
-      if (typeof value === "number") continue
-      const list = value instanceof Tensor ? [value] : value
-      for (const { device } of list) {
-        if (device === parameter.device) continue
-        throw new DeviceError(
-          `${this.label}.step: ${name} of a parameter is on ${device.name}, the parameter on ${parameter.device.name}; move the module before the first step, or make a new optimiser`,
-        )
-      }
-      if (list.every(({ dtype }) => dtype === parameter.dtype)) continue
-      const converted = list.map((x) => x.to(parameter.dtype))
-      state[name] = value instanceof Tensor ? converted[0] : converted
+    for (const name in state) {
+      const value = state[name]
+      if (value instanceof Tensor) state[name] = this.#following(parameter, name, value)
+      else if (typeof value !== "number") state[name] = value.map((x) => this.#following(parameter, name, x))
     }
     return state
   }
+  #following(parameter: Tensor, name: string, x: Tensor): Tensor {
+    if (x.device !== parameter.device) {
+      throw new DeviceError(
+        `${this.label}.step: ${name} of a parameter is on ${x.device.name}, the parameter on ${parameter.device.name}; move the module before the first step, or make a new optimiser`,
+      )
+    }
+    return x.dtype === parameter.dtype ? x : x.to(parameter.dtype)
+  }
   /** Keeps the state of a parameter, beyond whatever scope the step was taken in. */
   protected remember(parameter: Tensor, state: ParameterState): void {
-    for (const value of Object.values(state)) {
-      if (typeof value !== "number") for (const x of value instanceof Tensor ? [value] : value) keep(x)
+    let empty = true
+    for (const name in state) {
+      const value = state[name]
+      empty = false
+      if (value instanceof Tensor) keep(value)
+      else if (typeof value !== "number") value.forEach(keep)
     }
-    this.state.set(parameter, state)
+    if (!empty) this.state.set(parameter, state)
   }
   #parameters(): Tensor[] {
     return this.paramGroups.flatMap((group) => group.params)
@@ -224,17 +228,13 @@ export abstract class GradientOptimizer<O extends object> extends Optimizer<O> {
       for (const parameter of group.params) {
         const { grad, rowGradient } = parameter
         const options = group as unknown as O
-        if (grad) this.#updateOne(parameter, (state) => this.update(parameter, grad.detach(), state, options))
-        else if (rowGradient)
-          this.#updateOne(parameter, (state) => this.updateRows(parameter, rowGradient, state, options))
+        if (!grad && !rowGradient) continue
+        const state = this.follow(parameter)
+        if (grad) this.update(parameter, grad.requiresGrad ? grad.detach() : grad, state, options)
+        else if (rowGradient) this.updateRows(parameter, rowGradient, state, options)
+        this.remember(parameter, state)
       }
     }
-  }
-  #updateOne(parameter: Tensor, update: (state: ParameterState) => void): void {
-    const state = this.follow(parameter)
-    update(state)
-    if (Object.keys(state).length === 0) return
-    this.remember(parameter, state)
   }
 }
 
@@ -248,12 +248,11 @@ export const noRows = (label: string, { shape }: Tensor): GradientError =>
 
 /** One object a combination of switches, so that each kernel is compiled once. */
 export function variants<T>(make: (...switches: boolean[]) => T): (...switches: boolean[]) => T {
-  const made = new Map<string, T>()
+  const made: (T | undefined)[] = []
   return (...switches) => {
-    const key = switches.map(Number).join("")
-    let found = made.get(key)
-    if (found === undefined) made.set(key, (found = make(...switches)))
-    return found
+    let key = 0
+    for (const on of switches) key = 2 * key + Number(on)
+    return (made[key] ??= make(...switches))
   }
 }
 
