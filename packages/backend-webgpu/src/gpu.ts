@@ -30,8 +30,9 @@ export class Gpu {
     this.adapter = adapter
     this.device = device
     this.maxBufferBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize)
-    this.barriers = !rendersOnCpu(adapter.info)
-    this.health = new Health(device)
+    const onCpu = rendersOnCpu(adapter.info)
+    this.barriers = !onCpu
+    this.health = new Health(device, onCpu)
     this.queue = new Queue(device, this.health)
     this.pool = new BufferPool(device, this.health, {
       buffer: this.maxBufferBytes,

@@ -1,6 +1,7 @@
 // What went wrong on a device: errors that come late, and its loss. Everything that waits for the device waits through this,
 // so that nothing hangs when it goes away.
 import { DeviceError, type DeviceLost, RondoError } from "@rondo/backend"
+import { Patience } from "./patience.js"
 
 /** Errors that nobody asked for yet are kept up to this number: the first one is what counts. */
 const mostFailures = 16
@@ -15,9 +16,12 @@ export class Health {
   private failures: Error[] = []
   private readonly checks = new Set<Promise<void>>()
   private readonly waiting = new Set<(error: Error) => void>()
+  private readonly patience: Patience | null
 
-  constructor(device: GPUDevice) {
+  /** `onCpu`: the device's work is done by this machine's processor. */
+  constructor(device: GPUDevice, onCpu: boolean) {
     this.device = device
+    this.patience = onCpu ? new Patience(() => this.waiting.size === 0) : null
     this.lost = new Promise((resolve) => {
       void device.lost.then(({ reason, message }) => {
         if (this.closed) return
@@ -72,6 +76,7 @@ export class Health {
     // Not Promise.race against one long-lived promise: that would remember every read there ever was.
     return new Promise<T>((resolve, reject) => {
       this.waiting.add(reject)
+      this.patience?.begin()
       const done = () => this.waiting.delete(reject)
       promise.then(
         (value) => (done(), resolve(value)),
