@@ -23,6 +23,7 @@ import { runRecurrent, runRecurrentBackward } from "./recurrent.js"
 import { runReduce } from "./reduce.js"
 import { runScan } from "./scan.js"
 import { runSort } from "./sort.js"
+import { hasOrderedSubgroups } from "./subgroups.js"
 import { gpuDTypes } from "./types.js"
 
 /** How `WebGpu` is set up. */
@@ -64,7 +65,10 @@ export class WebGpu implements Backend {
 
   /** Finds a GPU and opens it. Throws a DeviceError that says why there is none. */
   static async open(options: WebGpuOptions = {}): Promise<WebGpu> {
-    return new WebGpu(await openGpu(options), options)
+    const backend = new WebGpu(await openGpu(options), options)
+    const { gpu } = backend
+    if (gpu.barriers) gpu.subgroups = await hasOrderedSubgroups(gpu)
+    return backend
   }
 
   /** @internal A device that was opened elsewhere. */

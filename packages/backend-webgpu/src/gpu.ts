@@ -21,6 +21,8 @@ export class Gpu {
    * hundreds of operations: kernels have forms without, in which every thread works alone. Only tests set it.
    */
   barriers: boolean
+  /** True if neighbouring threads form subgroups: trees go through their registers. Opening the backend finds out; only tests set it. */
+  subgroups = false
   /** Most bytes of one buffer. */
   readonly maxBufferBytes: number
 

@@ -157,8 +157,10 @@ function multiply(gpu: Gpu, given: Problem, finish: Finish, scalars: readonly nu
   }
   if (n <= mostColumns) {
     const form = lineForm(problem)
-    const name = `line ${form.cols} ${form.lanes} ${form.along}`
-    return shares(gpu, problem, finish, name, lineCut(problem, form), (one) => lineSource(one, form), scalars)
+    const { subgroups } = gpu
+    const name = `line ${form.cols} ${form.lanes} ${form.along} ${subgroups}`
+    const source = (one: Bound) => lineSource(one, form, subgroups)
+    return shares(gpu, problem, finish, name, lineCut(problem, form), source, scalars)
   }
   const { form, cut } = tileForm(problem)
   const { a, b } = problem

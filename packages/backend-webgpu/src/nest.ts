@@ -26,9 +26,12 @@ export const powerFrom = (n: number): number => 2 ** Math.ceil(Math.log2(Math.ma
 /** Threads of a workgroup that works together. */
 export const teamSize = 256
 
-/** The start of an entry point of whole workgroups: `team` is the workgroup's number, `group.z` its layer, `l` the thread's place in it. */
-export const teamEntry = `
+/**
+ * The start of an entry point of whole workgroups: `team` is the workgroup's number, `group.z` its layer, `l` the thread's place in it.
+ * `further` are more parameters.
+ */
+export const teamEntry = (further = ""): string => `
 @compute @workgroup_size(${teamSize})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) l: u32, @builtin(num_workgroups) groups: vec3<u32>) {
+fn main(${further} @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) l: u32, @builtin(num_workgroups) groups: vec3<u32>) {
   let team = group.x + group.y * groups.x;
 `

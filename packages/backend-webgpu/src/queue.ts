@@ -25,6 +25,8 @@ export interface ShaderSource {
   /** Names the operation in error messages. */
   readonly name: string
   readonly kinds: readonly SlotKind[]
+  /** True if it calls functions of subgroups. */
+  readonly subgroups?: boolean
   /** Functions and the entry point `main`; slots and parameters are declared for it. */
   readonly code: string
 }
@@ -89,7 +91,7 @@ export class Queue {
     return made
   }
 
-  private compile({ name, kinds, code }: ShaderSource): Program {
+  private compile({ name, kinds, code, subgroups }: ShaderSource): Program {
     const { device } = this
     const layout = this.layoutFor(kinds)
     const refuse = (message: string): DeviceError =>
@@ -97,7 +99,8 @@ export class Queue {
     const pipeline = this.health.scope(
       "validation",
       () => {
-        const module = device.createShaderModule({ label: name, code: preamble(kinds) + code })
+        const enables = subgroups ? "enable subgroups;\n" : ""
+        const module = device.createShaderModule({ label: name, code: enables + preamble(kinds) + code })
         return device.createComputePipeline({
           label: name,
           layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),

@@ -20,6 +20,7 @@ import { groupsFor, runMap, scalarBits } from "./map.js"
 import { type Block, GpuStorage } from "./memory.js"
 import { coordinates, powerFrom, teamEntry, teamSize, walked } from "./nest.js"
 import { param, paramBytes, type ShaderSource } from "./queue.js"
+import { subgroupBuiltin, treeSource } from "./tree.js"
 import { readElement, wordFunctions, writeElement } from "./types.js"
 import { renderWgsl, WgslTarget } from "./wgsl.js"
 
@@ -198,8 +199,15 @@ const layoutParams = ({ count, length, share, across, columns }: Layout, plane: 
   columns ? 1 : 0,
 ]
 
-/** What the shader depends on: does a tree join threads. */
-const layoutKey = ({ alone, across }: Layout): string => (alone ? "alone" : across < teamSize ? "tree" : "flat")
+/** True if a tree joins threads. */
+const joins = ({ across }: Layout): boolean => across < teamSize
+
+/** True if the threads that join stand beside each other, where subgroups have them. */
+const shuffles = ({ gpu, layout }: Pass): boolean => gpu.subgroups && joins(layout) && !layout.columns
+
+/** What the shader depends on: does a tree join threads, and how. */
+const layoutKey = (pass: Pass): string =>
+  pass.layout.alone ? "alone" : !joins(pass.layout) ? "flat" : shuffles(pass) ? "shuffles" : "tree"
 
 /** Reduces elements to the output or, in shares, to states in `scratch`. */
 function elementsPass(
@@ -215,7 +223,7 @@ function elementsPass(
   const ranks = [kept.shape.length, reduced.shape.length] as const
   const kinds: SlotKind[] = scratch ? [...bindings.kinds, "w"] : [...bindings.kinds]
   const dtypes = views.map(({ dtype }) => dtype)
-  const key = `${name} ${layoutKey(layout)} ${ranks} ${scratch ? "s" : "o"} ${bindings.key} ${dtypes} ${plan.program.key}`
+  const key = `${name} ${layoutKey(pass)} ${ranks} ${scratch ? "s" : "o"} ${bindings.key} ${dtypes} ${plan.program.key}`
   // Without the output, the slots are those of the inputs alone.
   const slots = scratch ? [kinds.length - 1, ...bindings.slots] : bindings.slots
   const compiled = gpu.queue.program(key, () => {
@@ -237,7 +245,7 @@ function statesPass(pass: Pass, { kept }: Nests, output: View, scratch: Block): 
   const { gpu, name, layout, fold } = pass
   const { kinds, blocks } = bind(gpu, [output], [])
   const rank = kept.shape.length
-  const key = `${name} states ${layoutKey(layout)} ${rank} ${output.dtype}`
+  const key = `${name} states ${layoutKey(pass)} ${rank} ${output.dtype}`
   const compiled = gpu.queue.program(key, () => {
     const target = new WgslTarget(String, String)
     const parts = {
@@ -245,7 +253,7 @@ function statesPass(pass: Pass, { kept }: Nests, output: View, scratch: Block): 
       element: [`s = join(s, ${loadState(fold, 1, `(r * ${param(countAt)} + k)`, param(planeAt))});`],
       store: storeResult(target, fold, output, 0, walked(param(sizesAt + rank), "c", rank, sizesAt + rank + 1)),
     }
-    return { name: "reduce", kinds: [...kinds, "r"], code: shader(pass, target, parts) }
+    return { name: "reduce", kinds: [...kinds, "r"], subgroups: shuffles(pass), code: shader(pass, target, parts) }
   })
   const plane = layout.count * layout.length
   const params = [...layoutParams(layout, plane), ...kept.shape, output.offset, ...kept.strides[0]]
@@ -267,6 +275,7 @@ function elementsSource(
   sink: View | null,
 ): ShaderSource {
   const { fold } = pass
+  const subgroups = shuffles(pass)
   let next = sizesAt + keptRank + reducedRank
   const take = (words: number): number => (next += words) - words
   const outputAt = walked(param(take(1)), "c", keptRank, take(keptRank))
@@ -289,7 +298,7 @@ function elementsSource(
   const store = sink
     ? storeResult(target, fold, sink, slots[0], outputAt)
     : storeState(fold, slots[0], `(part * ${param(countAt)} + k)`, param(planeAt), "s")
-  return { name: "reduce", kinds, code: shader(pass, target, { setUp, element, store }) }
+  return { name: "reduce", kinds, subgroups, code: shader(pass, target, { setUp, element, store }) }
 }
 
 /** The parts of a shader in which passes differ. */
@@ -303,7 +312,7 @@ interface Parts {
 }
 
 /** The start of an entry point, up to the output `k`, the share `part` and the thread's place `y` among those of that share. */
-const teamPlace = `${teamEntry}
+const teamPlace = (subgroups: boolean): string => `${teamEntry(subgroups ? subgroupBuiltin : "")}
   let columns = ${param(columnsAt)} != 0u;
   let x = select(l / ${param(threadsAt)}, l % ${param(acrossAt)}, columns);
   let y = select(l % ${param(threadsAt)}, l / ${param(acrossAt)}, columns);
@@ -321,28 +330,26 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 `
 
 /** A pass: threads fold every n-th element of their share, and a tree joins the threads of an output. */
-function shader({ fold, layout }: Pass, { functions }: WgslTarget, { setUp, element, store }: Parts): string {
+function shader(pass: Pass, { functions }: WgslTarget, { setUp, element, store }: Parts): string {
+  const { fold, layout } = pass
   const [across, threads] = [param(acrossAt), param(threadsAt)]
-  const tree = `
-  held[y * ${across} + x] = s;
-  for (var h = ${threads} / 2u; h > 0u; h /= 2u) {
-    workgroupBarrier();
-    if (y < h) {
-      s = join(s, held[(y + h) * ${across} + x]);
-      held[y * ${across} + x] = s;
-    }
-  }`
-  const joins = layout.across < teamSize
+  const tree = {
+    threads,
+    place: "y",
+    put: `held[y * ${across} + x] = s;`,
+    join: (place: string) => `s = join(s, held[${place} * ${across} + x]);`,
+    joinBehind: (behind: (register: string) => string) => `s = join(s, ${behind("s")});`,
+  }
   return `${wordFunctions}${librarySource(functions)}${fold.source}
-${joins ? `var<workgroup> held: array<State, ${teamSize}>;` : ""}
-${layout.alone ? aloneEntry : teamPlace}  var s = unit();
+${joins(layout) ? `var<workgroup> held: array<State, ${teamSize}>;` : ""}
+${layout.alone ? aloneEntry : teamPlace(shuffles(pass))}  var s = unit();
   ${setUp.join("\n  ")}
   if (k < ${param(countAt)}) {
     let end = min(${param(lengthAt)}, (part + 1u) * ${param(shareAt)});
     for (var r = part * ${param(shareAt)} + y; r < end; r += ${threads}) {
       ${element.join("\n      ")}
     }
-  }${joins ? tree : ""}
+  }${joins(layout) ? treeSource(tree, shuffles(pass)) : ""}
   if (y == 0u && k < ${param(countAt)}) {
     ${store}
   }

@@ -157,7 +157,7 @@ function teams(job: Job, span: number, count: number): void {
 /** The start of a workgroup's work: its line and block, the elements from `first` up to `last` of this thread, and their fold `t`. */
 const teamStart = (job: Job, target: WgslTarget): string => `${library(job, target)}
 var<workgroup> held: array<State, ${teamSize}>;
-${teamEntry}
+${teamEntry()}
   let line = team;
   if (line >= ${param(linesAt)}) { return; }
   ${bases(job).join("\n  ")}

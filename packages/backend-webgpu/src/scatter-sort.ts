@@ -83,7 +83,7 @@ function countDigits(gpu: Gpu, { params, rank, tiles }: Layout, first: boolean, 
   const program = gpu.queue.program(`scatter count ${first} ${rank}`, (): ShaderSource => {
     const code = `${keySource(first, rank)}
 var<workgroup> found: array<atomic<u32>, ${tile}>;
-${teamEntry}${ownDigit}
+${teamEntry()}${ownDigit}
   // Workgroup memory starts with zeros. Counts of integers do not depend on order.
   if (digit < 256u) { atomicAdd(&found[digit], 1u); }
   workgroupBarrier();
@@ -101,7 +101,7 @@ function addUp(gpu: Gpu, { params }: Layout, counts: Block): void {
     kinds: ["w"],
     code: `
 var<workgroup> totals: array<u32, ${teamSize}>;
-${teamEntry}
+${teamEntry()}
   let start = (l + team) * ${param(1)};
   var total = 0u;
   for (var t = 0u; t < ${param(1)}; t++) { total += load0(start + t); }
@@ -127,7 +127,7 @@ function move(gpu: Gpu, layout: Layout, first: boolean, read: Block, counts: Blo
     kinds: ["r", "r", "w"],
     code: `${keySource(first, rank)}
 var<workgroup> digits: array<u32, ${tile}>;
-${teamEntry}${ownDigit}
+${teamEntry()}${ownDigit}
   digits[l] = digit;
   workgroupBarrier();
   if (digit == 256u) { return; }

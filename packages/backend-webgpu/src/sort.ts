@@ -164,7 +164,7 @@ fn precedes(a: u32, b: u32) -> bool {
   let y = key_of(held[b]);
   return x < y || (x == y && positions[a] < positions[b]);
 }
-${teamEntry}
+${teamEntry()}
   // Places that a line takes.
   let places = ${param(widthAt)};
   ${each(`held[e] = 0u;

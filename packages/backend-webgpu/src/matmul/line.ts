@@ -1,6 +1,7 @@
 // Products with few columns, such as a matrix times a vector: no element of the matrix is used often enough to be worth a
 // tile. Threads of a workgroup share the terms of its rows and add their sums in a fixed order.
 import { param, type ShaderSource } from "../queue.js"
+import { subgroupBuiltin, treeSource } from "../tree.js"
 import { at, type Bound, type Cut, partsOf } from "./finish.js"
 import type { Problem } from "./problem.js"
 import { groupEntry } from "./tiled.js"
@@ -36,19 +37,28 @@ export function lineCut({ m, k, batches }: Problem, { lanes }: LineForm): Cut {
   return { rows, cols: 1, splits: Math.ceil(k / share), share, total: rows * batches * Math.ceil(k / share) }
 }
 
-export function lineSource(one: Bound, { cols, lanes, along }: LineForm): ShaderSource {
+/** True if the threads that share a row stand beside each other. */
+const isBeside = ({ along, lanes }: LineForm): boolean => along === "k" && lanes > 1
+
+/** `subgroups`: threads beside each other may use them. */
+export function lineSource(one: Bound, form: LineForm, subgroups: boolean): ShaderSource {
+  const { cols, lanes, along } = form
   const { functions, type, readA, readB } = partsOf(one)
+  const shuffles = subgroups && isBeside(form)
   const rows = threads / lanes
   const [lane, line] = along === "k" ? [`t % ${lanes}u`, `t / ${lanes}u`] : [`t / ${rows}u`, `t % ${rows}u`]
   const each = (text: (c: number) => string, gap = "\n      "): string => Array.from({ length: cols }, (_, c) => text(c)).join(gap) // prettier-ignore
-  const halves: string[] = []
-  for (let step = lanes / 2; step >= 1; step /= 2) {
-    const move = each((c) => `sums[${c * threads}u + mine] += sums[${c * threads}u + mine + ${step * rows}u];`, " ")
-    halves.push(`if (lane < ${step}u) { ${move} }`, "workgroupBarrier();")
+  const place = (c: number, at: string): string => `sums[${c * threads}u + ${at} * ${rows}u + line]`
+  const tree = {
+    threads: `${lanes}u`,
+    place: "lane",
+    put: each((c) => `${place(c, "lane")} = sum${c};`),
+    join: (at: string) => each((c) => `sum${c} += ${place(c, at)};`),
+    joinBehind: (behind: (register: string) => string) => each((c) => `sum${c} += ${behind(`sum${c}`)};`),
   }
   const code = `${functions}
 var<workgroup> sums: array<${type}, ${cols * threads}>;
-${groupEntry(threads)}
+${groupEntry(threads, shuffles ? subgroupBuiltin : "")}
   let lane = ${lane};
   let line = ${line};
   let row = tile_row * ${rows}u + line;
@@ -59,13 +69,10 @@ ${groupEntry(threads)}
       ${each((c) => `sum${c} += x * ${readB("k", `${c}u`)};`)}
     }
   }
-  let mine = lane * ${rows}u + line;
-  ${each((c) => `sums[${c * threads}u + mine] = sum${c};`)}
-  workgroupBarrier();
-  ${halves.join("\n  ")}
+  ${treeSource(tree, shuffles)}
   if (lane == 0u && row < ${param(at.m)}) {
-    ${each((c) => `finish(row, ${c}u, sums[${c * threads}u + line]);`)}
+    ${each((c) => `finish(row, ${c}u, sum${c});`)}
   }
 }`
-  return { name: "matmul", kinds: one.bindings.kinds, code }
+  return { name: "matmul", kinds: one.bindings.kinds, subgroups: shuffles, code }
 }

@@ -54,11 +54,11 @@ export function tileForm(problem: Problem): { form: TileForm; cut: Cut } {
 
 /**
  * The start of an entry point for one workgroup a tile and share of k: `t` is the thread, `tile_row` and `tile_col` the tile, `k_first`
- * to `k_end` the share.
+ * to `k_end` the share. `further` are more parameters of the entry point.
  */
-export const groupEntry = (threads: number): string => `
+export const groupEntry = (threads: number, further = ""): string => `
 @compute @workgroup_size(${threads})
-fn main(
+fn main(${further}
   @builtin(local_invocation_index) t: u32,
   @builtin(workgroup_id) id: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
