@@ -9,7 +9,7 @@ import {
   randomFrom,
 } from "@rondo/kernel-tests"
 import { expect, it } from "vitest"
-import { openForTest, subjectOf } from "../test/testing.js"
+import { bothForms, openForTest, subjectOf } from "../test/testing.js"
 
 const device = await openForTest()
 if (device) {
@@ -17,17 +17,30 @@ if (device) {
   const subject = subjectOf(device)
   const { agree } = subject
   describeGathers(subject)
-  describeScatters(subject)
+  bothForms(device, () => {
+    describeScatters(subject)
 
-  it("sorts in as many passes as destinations need", { timeout: 60_000 }, async () => {
-    const source = operand("float32", [150, 2], "contiguous", random)
-    for (const size of [1, 255, 256, 65_535, 65_536, 70_000]) {
-      const index = indices([150, 2], size, random, [1])
-      index.data[0] = size - 1
-      const out = operand("float32", [size, 2], "contiguous", random)
+    it("sorts in as many passes as destinations need", { timeout: 60_000 }, async () => {
+      const source = operand("float32", [150, 2], "contiguous", random)
+      for (const size of [1, 255, 256, 65_535, 65_536, 70_000]) {
+        const index = indices([150, 2], size, random, [1])
+        index.data[0] = size - 1
+        const out = operand("float32", [size, 2], "contiguous", random)
+        for (const mode of ["add", "replace"] as const)
+          await agree(`${mode} ${size}`, { kind: "scatter", dim: 0, mode }, [index, source], [out])
+      }
+    })
+
+    it("sorts more entries than a tile or a share has, in order", async () => {
+      const [many, size] = [70_000, 300]
+      const values = Float32Array.from({ length: many }, () => random() - 0.5)
+      const source = operandOf("float32", [many, 1], values)
+      const index = indices([many, 1], size, random)
+      // Sums round: an order that differs shows.
+      const out = operand("float32", [size, 1], "contiguous", random)
       for (const mode of ["add", "replace"] as const)
-        await agree(`${mode} ${size}`, { kind: "scatter", dim: 0, mode }, [index, source], [out])
-    }
+        await agree(mode, { kind: "scatter", dim: 0, mode }, [index, source], [out])
+    })
   })
 
   it("names the bad index of the first run, however many kinds of runs there were", { timeout: 60_000 }, async () => {

@@ -1,5 +1,5 @@
 // The scan kernel: one thread a line for many short lines, one workgroup a line for longer ones, and for long ones blocks whose
-// totals are folded first.
+// totals are folded first. Where barriers are dear, a thread a line always: a block's steps cost more than any line.
 import { collapse, type LoopNest, type ScanKernel, sizeOf, type View } from "@rondo/backend"
 import { bind, type SlotKind } from "./bindings.js"
 import { carriedValue, type Fold, loadState, scanFold, stateWords, storeState } from "./fold.js"
@@ -66,7 +66,7 @@ export function runScan(gpu: Gpu, { op, dim, reverse }: ScanKernel, input: View,
     lines,
     params,
   }
-  if (length <= 64 || lines >= 4096) return threads(job)
+  if (length <= 64 || lines >= 4096 || !gpu.barriers) return threads(job)
   const span = Math.max(Math.ceil(Math.min(length, usualSpan * teamSize) / teamSize), Math.ceil(length / teamSize ** 2))
   teams(job, span, Math.ceil(length / (span * teamSize)))
 }

@@ -1,6 +1,8 @@
-// Sorts the indices of a scatter with their positions, stably: a radix sort of eight bits a pass. Adds nothing up.
+// Sorts the indices of a scatter with their positions, stably: a radix sort of eight bits a pass. Adds nothing up. Where barriers are
+// dear, a thread counts and moves the entries of a share alone; else a workgroup those of a tile, one a thread.
 import { type LoopNest, sizeOf } from "@rondo/backend"
 import type { Gpu } from "./gpu.js"
+import { elementEntry, groupsFor } from "./map.js"
 import { type Block, blockOf } from "./memory.js"
 import { coordinates, teamEntry, teamSize, walked } from "./nest.js"
 import { param, type Program, type ShaderSource } from "./queue.js"
@@ -9,7 +11,10 @@ import type { ScatterPlan } from "./scatter.js"
 /** Entries that one workgroup sorts in a pass, one a thread. There are as many digits. */
 const tile = teamSize
 
-/** Parameters of every kernel here: entries, tiles, shift, then what the first pass needs to form keys. */
+/** So many shares keep an adapter busy that is a program, as long as each has so many entries. */
+const [wantedAlone, leastAlone] = [64, 1024]
+
+/** Parameters of every kernel here: entries, tiles or shares, shift, then what the first pass needs to form keys. */
 interface Layout {
   readonly params: readonly number[]
   readonly rank: number
@@ -25,7 +30,8 @@ export function sortIndices(gpu: Gpu, plan: ScatterPlan, lists: LoopNest, scratc
   const { n, size, dim, index } = plan
   const entries = n * sizeOf(lists.shape)
   const last = size * sizeOf(lists.shape)
-  const tiles = Math.ceil(entries / tile)
+  const { barriers } = gpu
+  const tiles = barriers ? Math.ceil(entries / tile) : Math.min(wantedAlone, Math.ceil(entries / leastAlone))
   const counts = gpu.pool.take(tiles * teamSize * 4)
   let [from, to] = [gpu.pool.take(entries * 8), gpu.pool.take(entries * 8)]
   scratch.push(counts, from, to)
@@ -36,9 +42,11 @@ export function sortIndices(gpu: Gpu, plan: ScatterPlan, lists: LoopNest, scratc
     const layout: Layout = { params: [entries, tiles, shift, ...keyed], rank: lists.shape.length, tiles }
     const first = shift === 0
     const read = first ? indexBlock : from
-    countDigits(gpu, layout, first, read, counts)
-    addUp(gpu, layout, counts)
-    move(gpu, layout, first, read, counts, to)
+    if (barriers) {
+      countDigits(gpu, layout, first, read, counts)
+      addUp(gpu, layout, counts)
+      move(gpu, layout, first, read, counts, to)
+    } else passAlone(gpu, layout, first, read, counts, to)
     ;[from, to] = [to, from]
   }
   return from
@@ -84,7 +92,9 @@ function countDigits(gpu: Gpu, { params, rank, tiles }: Layout, first: boolean, 
     const code = `${keySource(first, rank)}
 var<workgroup> found: array<atomic<u32>, ${tile}>;
 ${teamEntry()}${ownDigit}
-  // Workgroup memory starts with zeros. Counts of integers do not depend on order.
+  atomicStore(&found[l], 0u);
+  workgroupBarrier();
+  // Counts of integers do not depend on order.
   if (digit < 256u) { atomicAdd(&found[digit], 1u); }
   workgroupBarrier();
   store1(l * ${param(1)} + team, atomicLoad(&found[l]));
@@ -138,4 +148,55 @@ ${teamEntry()}${ownDigit}
 }`,
   }))
   gpu.queue.dispatch(program, [read, counts, to], params, teams(gpu, tiles))
+}
+
+/** The start of a kernel in which thread `i` goes through the entries of a share, in their order. */
+const aloneEntry = `${elementEntry(param(1))}
+  let share = (${param(0)} + ${param(1)} - 1u) / ${param(1)};
+  let end = min((i + 1u) * share, ${param(0)});
+`
+/** Goes through them: `at` is the place of the digit's count, which belongs to this thread. */
+const eachEntry = (body: string): string => `
+  for (var entry = i * share; entry < end; entry++) {
+    let key = key_at(entry);
+    let at = ((key >> ${param(2)}) & 255u) * ${param(1)} + i;
+    ${body}
+  }`
+
+/** The same three steps without barriers. */
+function passAlone(gpu: Gpu, layout: Layout, first: boolean, read: Block, counts: Block, to: Block): void {
+  const { params, rank, tiles } = layout
+  const source = (kinds: ShaderSource["kinds"], code: string) => (): ShaderSource => ({ name: "scatter", kinds, code })
+  const groups = groupsFor(gpu, tiles)
+  const count = `${keySource(first, rank)}${aloneEntry}
+  for (var d = 0u; d < 256u; d++) { store1(d * ${param(1)} + i, 0u); }${eachEntry("store1(at, load1(at) + 1u);")}
+}`
+  gpu.queue.dispatch(
+    gpu.queue.program(`scatter count alone ${first} ${rank}`, source(["r", "w"], count)),
+    [read, counts],
+    params,
+    groups,
+  )
+  const add = `
+@compute @workgroup_size(1)
+fn main() {
+  var place = 0u;
+  for (var at = 0u; at < 256u * ${param(1)}; at++) {
+    let count = load0(at);
+    store0(at, place);
+    place += count;
+  }
+}`
+  gpu.queue.dispatch(gpu.queue.program("scatter add up alone", source(["w"], add)), [counts], params, [1, 1, 1])
+  const moves = `${keySource(first, rank)}${aloneEntry}${eachEntry(`let place = load1(at);
+    store1(at, place + 1u);
+    store2(place, key);
+    store2(${param(0)} + place, position_at(entry));`)}
+}`
+  gpu.queue.dispatch(
+    gpu.queue.program(`scatter move alone ${first} ${rank}`, source(["r", "w", "w"], moves)),
+    [read, counts, to],
+    params,
+    groups,
+  )
 }

@@ -1,5 +1,5 @@
 // The sort kernel: tiles of lines are sorted in workgroup memory (a bitonic network over keys and positions), then merged in
-// passes over scratch memory. No two elements are equal, for positions decide: the result is stable and always the same.
+// passes over scratch memory. Where barriers are dear, a thread sorts a few elements by insertion instead of tiles. No two elements are equal, for positions decide: the result is stable and always the same.
 import { collapse, type DType, isFloat, type LoopNest, sizeOf, type SortKernel, type View } from "@rondo/backend"
 import { bind, type SlotKind } from "./bindings.js"
 import type { Gpu } from "./gpu.js"
@@ -10,6 +10,8 @@ import { param } from "./queue.js"
 
 /** Elements that a workgroup sorts: their bits and positions take half of the least workgroup memory. */
 const tile = 1024
+/** Elements that a thread sorts alone. */
+const few = 16
 /** Elements that a thread merges. */
 const run = 8
 
@@ -41,11 +43,12 @@ export function runSort(gpu: Gpu, { descending }: SortKernel, input: View, outpu
   const lines = sizeOf(shape) / length
   const key = `sort ${dtype} ${nest.shape.length}`
   const job: Job = { gpu, dtype, descending, key, input, outputs, nest, steps, length, lines }
-  if (length <= tile) return sortTiles(job, null)
+  const [first, sortFirst] = gpu.barriers ? [tile, sortTiles] : [few, sortAlone]
+  if (length <= first) return sortFirst(job, null)
   const scratch = Array.from({ length: 4 }, () => gpu.pool.take(4 * length * lines))
   let [from, to] = [scratch.slice(0, 2), scratch.slice(2)]
-  sortTiles(job, from)
-  for (let width = tile; width < length; width *= 2) {
+  sortFirst(job, from)
+  for (let width = first; width < length; width *= 2) {
     mergeRuns(job, width, from, 2 * width < length ? to : null)
     ;[from, to] = [to, from]
   }
@@ -113,30 +116,73 @@ function storePair(job: Job, slots: readonly number[], scratch: boolean, j: stri
   return `${storeBits(job.dtype, slots[0], place(job, 0, j), bits)} store${slots[1]}(${place(job, 1, j)}, ${position});`
 }
 
+/** The buffers of a first pass, to the outputs or to scratch memory: slots are those of what is written, then of the input. */
+function bindFirst({ gpu, input, outputs }: Job, scratch: readonly Block[] | null) {
+  const { kinds, slots, blocks, key } = bind(gpu, scratch ? [] : outputs, [input])
+  if (!scratch) return { kinds, slots, blocks, key }
+  return {
+    kinds: [...kinds, "w", "w"] as SlotKind[],
+    slots: [kinds.length, kinds.length + 1, ...slots],
+    blocks: [...blocks, ...scratch],
+    key: `scratch ${key}`,
+  }
+}
+
+/** Sorts a few neighbouring elements a thread, to the outputs or to scratch memory. */
+function sortAlone(job: Job, scratch: readonly Block[] | null): void {
+  const { gpu, length, lines } = job
+  const { kinds, slots, blocks, key } = bindFirst(job, scratch)
+  const compiled = gpu.queue.program(`${job.key} alone ${key}`, () => ({
+    name: "sort",
+    kinds,
+    code: aloneSource(job, slots, scratch !== null),
+  }))
+  gpu.queue.dispatch(compiled, blocks, paramsOf(job, few), groupsFor(gpu, lines * Math.ceil(length / few)))
+}
+
+const aloneSource = (job: Job, slots: readonly number[], scratch: boolean): string => `${keySource(job.dtype)}
+${elementEntry(`${param(linesAt)} * ((${param(lengthAt)} + ${few - 1}u) / ${few}u)`)}
+  let shares = (${param(lengthAt)} + ${few - 1}u) / ${few}u;
+  let line = i / shares;
+  let start = (i % shares) * ${few}u;
+  let count = min(${few}u, ${param(lengthAt)} - start);
+  ${bases(job, scratch ? [2] : [0, 1, 2])}
+  var keys: array<u32, ${few}>;
+  var held: array<u32, ${few}>;
+  var positions: array<u32, ${few}>;
+  for (var e = 0u; e < count; e++) {
+    let bits = ${loadBits(job.dtype, slots[2], place(job, 2, "start + e"))};
+    let key = key_of(bits);
+    var at = e;
+    // Equal keys stay in order.
+    for (; at > 0u && keys[at - 1u] > key; at--) {
+      keys[at] = keys[at - 1u];
+      held[at] = held[at - 1u];
+      positions[at] = positions[at - 1u];
+    }
+    keys[at] = key;
+    held[at] = bits;
+    positions[at] = start + e;
+  }
+  for (var e = 0u; e < count; e++) {
+    let j = start + e;
+    ${storePair(job, slots, scratch, "j", "held[e]", "positions[e]")}
+  }
+}`
+
 /** Sorts tiles, of several lines if they are short, to the outputs or to scratch memory. */
 function sortTiles(job: Job, scratch: readonly Block[] | null): void {
-  const { gpu, length, lines, input, outputs } = job
-  const bound = bind(gpu, scratch ? [] : outputs, [input])
-  const kinds: SlotKind[] = [...bound.kinds]
-  let slots = bound.slots
-  if (scratch) {
-    slots = [kinds.length, kinds.length + 1, ...slots]
-    kinds.push("w", "w")
-  }
+  const { gpu, length, lines } = job
+  const { kinds, slots, blocks, key } = bindFirst(job, scratch)
   // A line takes `line` places of a tile, or several whole tiles.
   const size = scratch ? tile : Math.max(2, powerFrom(length))
   const tiles = scratch ? lines * Math.ceil(length / tile) : Math.ceil((lines * size) / tile)
-  const compiled = gpu.queue.program(`${job.key} tiles ${scratch ? "scratch" : ""} ${bound.key}`, () => ({
+  const compiled = gpu.queue.program(`${job.key} tiles ${key}`, () => ({
     name: "sort",
     kinds,
     code: tileSource(job, slots, scratch !== null),
   }))
-  gpu.queue.dispatch(
-    compiled,
-    [...bound.blocks, ...(scratch ?? [])],
-    paramsOf(job, size),
-    groupsFor(gpu, tiles * teamSize),
-  )
+  gpu.queue.dispatch(compiled, blocks, paramsOf(job, size), groupsFor(gpu, tiles * teamSize))
 }
 
 const tileSource = (job: Job, slots: readonly number[], scratch: boolean): string => {
