@@ -175,7 +175,7 @@ describe("provider", () => {
 
   it("says what it can do", () => {
     const { capabilities } = new CpuJs()
-    expect(capabilities.dtypes).toHaveLength(8)
+    expect(capabilities.dtypes).toHaveLength(9)
     expect(capabilities).toMatchObject({ syncRead: true, hostMemory: true, threads: 1 })
     expect(JSON.parse(JSON.stringify(capabilities))).toEqual(capabilities)
   })

@@ -132,6 +132,7 @@ const adders: Record<DType, Put> = {
   float16: addFloat16 as Put,
   bfloat16: addBfloat16 as Put,
   int32: addInt as Put,
+  uint32: addInt as Put,
   uint8: addInt as Put,
   bool: addBool as Put,
   int64: addInt64 as Put,

@@ -197,7 +197,7 @@ describe("casts", () => {
       const values = tricky.map((x) => {
         const whole = from === "bool" ? Number(x !== 0) : Math.trunc(x)
         if (from === "int64") return BigInt(whole)
-        return rounded(from, ["bool", "uint8", "int32"].includes(from) ? whole : x)
+        return rounded(from, ["bool", "uint8", "int32", "uint32"].includes(from) ? whole : x)
       })
       for (const to of dtypes) {
         const got = list([e.cast(f(0, from), to)], [values], from)

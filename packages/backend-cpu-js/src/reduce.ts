@@ -79,8 +79,11 @@ function accumulators(op: ReduceOperator, dtype: DType, count: number): Accumula
       return { dtype: "float64", values, extra, fold: floatFolds[compensated ? "compensatedSum" : op] }
     }
     case "int": {
-      const start = op === "prod" || op === "all" ? 1 : op === "max" ? -(2 ** 31) : op === "min" ? 2 ** 31 - 1 : 0
-      return { dtype: "int32", values: new Int32Array(count).fill(start), extra: positions, fold: intFolds[op] }
+      const unsigned = dtype === "uint32"
+      const least = unsigned ? 0 : -(2 ** 31)
+      const start = op === "prod" || op === "all" ? 1 : op === "max" ? least : op === "min" ? least + 2 ** 32 - 1 : 0
+      const values = new (unsigned ? Uint32Array : Int32Array)(count).fill(start)
+      return { dtype: unsigned ? dtype : "int32", values, extra: positions, fold: intFolds[op] }
     }
     case "int64": {
       if (op === "any" || op === "all") throw new DTypeError(`reduce: ${op} is not defined for ${dtype}`)

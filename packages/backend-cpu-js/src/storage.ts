@@ -19,6 +19,7 @@ export class Block {
   private f64: HostArray | null = null
   private u16: HostArray | null = null
   private i32: HostArray | null = null
+  private u32: HostArray | null = null
   private i64: HostArray | null = null
   private u8: HostArray | null = null
 
@@ -38,6 +39,8 @@ export class Block {
         return (this.u16 ??= this.make(dtype))
       case "int32":
         return (this.i32 ??= this.make(dtype))
+      case "uint32":
+        return (this.u32 ??= this.make(dtype))
       case "int64":
         return (this.i64 ??= this.make(dtype))
       case "uint8":

@@ -121,6 +121,8 @@ export function randomValues(dtype: DType, shape: readonly number[], random: () 
     const x = random() * 8 - 4
     if (dtype === "bool") return x > 0 ? 1 : 0
     if (dtype === "uint8") return Math.floor(random() * 256)
+    // On both sides of 2^31.
+    if (dtype === "uint32") return Math.floor(random() * 2 ** 32)
     if (dtype === "int32") return Math.round(x * 3) | 0
     if (dtype === "int64") return BigInt(Math.round(x * 3))
     return rounded(dtype, x)

@@ -2,7 +2,7 @@
 import type { DType } from "@rondo/backend"
 import type { FunctionBuilder, Value } from "./assembler/function.js"
 import type { VectorCode } from "./code.js"
-import type { Lanes } from "./lanes.js"
+import { type Lanes, signOf } from "./lanes.js"
 
 const evenLanes = [0, 2, 4, 6]
 const lowTwice = [0, 0, 1, 1]
@@ -19,6 +19,16 @@ export function widenMasks(f: FunctionBuilder, [x]: Lanes): Lanes {
 /** The upper half of four 32-bit lanes, in the lower half. */
 const upper = (f: FunctionBuilder, x: Value): Value => f.shuffle32(x, x, [2, 3, 2, 3])
 
+/**
+ * Lanes of int32 or uint32 from truncating instructions that saturate: the signed one says what negative numbers wrap to, the unsigned
+ * one what all others are.
+ */
+function wholeLanes({ f }: VectorCode, to: DType, truncate: (sign: "s" | "u") => Value): Value {
+  if (signOf(to) === "s") return truncate("s")
+  const signed = f.keep(truncate("s"))
+  return f.op("v128.or", truncate("u"), f.op("v128.and", signed, f.op("i32x4.shr_s", signed, f.i32(31))))
+}
+
 /** Converts lanes as the `cast` node of the contract says. */
 export function castLanes(code: VectorCode, arg: Lanes, from: DType, to: DType): Lanes {
   const { f } = code
@@ -31,9 +41,10 @@ export function castLanes(code: VectorCode, arg: Lanes, from: DType, to: DType):
     return [f.op(from === "float32" ? "f32x4.ne" : "i32x4.ne", arg[0], code.constant("i32", 0))]
   }
   if (from === "float64") {
-    const [low, high] = arg
-    const instruction = to === "float32" ? "f32x4.demote_f64x2_zero" : "i32x4.trunc_sat_f64x2_s_zero"
-    const joined = f.shuffle32(f.op(instruction, low), f.op(instruction, high), [0, 1, 4, 5])
+    const joinedBy = (instruction: string): Value =>
+      f.shuffle32(f.op(instruction, arg[0]), f.op(instruction, arg[1]), [0, 1, 4, 5])
+    if (to === "float32") return [joinedBy("f32x4.demote_f64x2_zero")]
+    const joined = wholeLanes(code, to, (sign) => joinedBy(`i32x4.trunc_sat_f64x2_${sign}_zero`))
     return to === "uint8" ? [f.op("v128.and", joined, code.constant("i32", 255))] : [joined]
   }
   if (from === "float32") {
@@ -41,16 +52,18 @@ export function castLanes(code: VectorCode, arg: Lanes, from: DType, to: DType):
       const x = f.keep(arg[0])
       return [f.op("f64x2.promote_low_f32x4", x), f.op("f64x2.promote_low_f32x4", upper(f, x))]
     }
-    const whole = f.op("i32x4.trunc_sat_f32x4_s", arg[0])
+    const whole = wholeLanes(code, to, (sign) => f.op(`i32x4.trunc_sat_f32x4_${sign}`, arg[0]))
     return [to === "uint8" ? f.op("v128.and", whole, code.constant("i32", 255)) : whole]
   }
+  const sign = signOf(from)
   const number = from === "bool" ? f.op("i32x4.neg", arg[0]) : arg[0]
   switch (to) {
     case "float32":
-      return [f.op("f32x4.convert_i32x4_s", number)]
+      return [f.op(`f32x4.convert_i32x4_${sign}`, number)]
     case "float64": {
       const x = f.keep(number)
-      return [f.op("f64x2.convert_low_i32x4_s", x), f.op("f64x2.convert_low_i32x4_s", upper(f, x))]
+      const convert = `f64x2.convert_low_i32x4_${sign}`
+      return [f.op(convert, x), f.op(convert, upper(f, x))]
     }
     case "uint8":
       return [f.op("v128.and", number, code.constant("i32", 255))]

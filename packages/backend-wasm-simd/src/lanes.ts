@@ -1,10 +1,13 @@
 // How four neighbouring elements of each dtype lie in vectors, and how they get there from memory and back.
-// float32, int32: one vector. uint8: one vector of four int32. bool: one vector of four masks (0 or -1). float64: two vectors.
+// float32, int32, uint32: one vector. uint8: one vector of four int32. bool: one vector of four masks (0 or -1). float64: two vectors.
 import type { DType } from "@rondo/backend"
 import type { FunctionBuilder, Local, Operand, Value } from "./assembler/function.js"
 
 /** Dtypes that this backend has. */
-export const laneDTypes = ["bool", "uint8", "int32", "float32", "float64"] as const satisfies readonly DType[]
+export const laneDTypes = ["bool", "uint8", "int32", "uint32", "float32", "float64"] as const satisfies readonly DType[]
+
+/** How instructions that tell signed integers from unsigned ones end: lanes of uint8 are int32. */
+export const signOf = (dtype: DType): "s" | "u" => (dtype === "uint32" ? "u" : "s")
 
 /** Four elements: one vector, or two for float64. */
 export type Lanes = readonly Value[]

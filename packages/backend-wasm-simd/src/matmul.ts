@@ -36,7 +36,8 @@ function operand(view: View, size: number, rowStride: number, batchStride: numbe
 /** Runs products of any number of batch dims; `start` lies as `product` wants it. Views are of one product dtype. */
 function multiplyBatches(engine: Engine, out: View, a: View, b: View, start: View | null): void {
   const rank = out.shape.length
-  const dtype = out.dtype as ProductDType
+  // Products of 32 bits are the same whether they are read with a sign or without.
+  const dtype = out.dtype === "uint32" ? "int32" : (out.dtype as ProductDType)
   const size = byteSize(dtype)
   const n = out.shape[rank - 1]
   const k = a.shape[rank - 1]
@@ -138,7 +139,8 @@ function epilogueOf(kernel: MatmulKernel): Epilogue | null {
   return made
 }
 
-const isProduct = (dtype: DType): dtype is ProductDType => dtype !== "uint8" && dtype !== "bool"
+/** Whether products are computed in `dtype`. */
+const isProduct = (dtype: DType): boolean => dtype !== "uint8" && dtype !== "bool"
 
 /** Multiplies the last two dims of a and b. */
 export function runMatmul(

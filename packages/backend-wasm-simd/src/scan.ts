@@ -3,10 +3,10 @@ import { byteSize, collapse, type DType, isFloat, type ScanKernel, sizeOf, type 
 import type { FunctionBuilder, Local, Value } from "./assembler/function.js"
 import type { ModuleBuilder } from "./assembler/module.js"
 import type { Engine } from "./engine.js"
-import { keepLanes, type Lanes, storeLanes, storeSome } from "./lanes.js"
+import { keepLanes, type Lanes, signOf, storeLanes, storeSome } from "./lanes.js"
 import type { Walk } from "./map.js"
 import { emitNest, LayoutCache, type Ready, runReady, walkOf } from "./nest.js"
-import { neutralOf } from "./reduce/fold.js"
+import { carrierOf, neutralOf } from "./reduce/fold.js"
 import { Streams } from "./streams.js"
 import { castLanes, VectorCode, VectorTarget } from "./vector.js"
 
@@ -70,7 +70,7 @@ class ScanCode {
       return { at, across: take(rank), along: take(1)[0] }
     })
     const total = op === "sum" || op === "prod"
-    this.carried = isFloat(input.dtype) ? (total ? "float64" : input.dtype) : "int32"
+    this.carried = isFloat(input.dtype) ? (total ? "float64" : input.dtype) : carrierOf(input.dtype)
     this.start = new VectorTarget(this.code, [], []).const(neutralOf(op, this.carried), this.carried)
   }
 
@@ -91,7 +91,7 @@ class ScanCode {
       return values.forEach((acc, half) => acc.set(f.op(name, acc, x[half])))
     }
     // The last of equals; a NaN is taken over and stays, and each further NaN takes over its position.
-    const compare = `${type}.${op === "max" ? "ge" : "le"}${type === "i32x4" ? "_s" : ""}`
+    const compare = `${type}.${op === "max" ? "ge" : "le"}${type === "i32x4" ? `_${signOf(carried)}` : ""}`
     const masks = x.map((half, i) => {
       const better = f.op(compare, half, values[i])
       return f.keep(type === "i32x4" ? better : f.op("v128.or", better, f.op(`${type}.ne`, half, half)))

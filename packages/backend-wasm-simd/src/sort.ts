@@ -3,6 +3,7 @@ import { byteSize, collapse, type DType, isFloat, type SortKernel, sizeOf, type 
 import type { FunctionBuilder, Local, Value } from "./assembler/function.js"
 import type { ModuleBuilder } from "./assembler/module.js"
 import type { Call, Engine } from "./engine.js"
+import { signOf } from "./lanes.js"
 import { emitNest, LayoutCache, type Ready } from "./nest.js"
 import { withScratch } from "./scratch.js"
 import { addressOf } from "./storage.js"
@@ -11,6 +12,9 @@ import { addressOf } from "./storage.js"
 const record = 16
 /** Shorter runs are sorted by insertion. */
 const shortRun = 8
+
+const loads = { 1: "i32.load8_u", 4: "i32.load", 8: "i64.load" } as const
+const stores = { 1: "i32.store8", 4: "i32.store", 8: "i64.store" } as const
 
 /** What the code depends on. */
 interface SortShape {
@@ -89,8 +93,7 @@ function keyOf(f: FunctionBuilder, { dtype, descending }: SortShape, at: Value):
     const bits = f.keep(f.op("i64.reinterpret_f64", value))
     const flip = f.op("i64.shr_u", f.op("i64.shr_s", bits, f.i64(63n)), f.i64(1n))
     key = f.select(f.op("f64.eq", value, value), f.op("i64.xor", bits, flip), f.i64(2n ** 63n - 1n))
-  } else if (dtype === "int32") key = f.op("i64.extend_i32_s", f.load("i32.load", at))
-  else key = f.op("i64.extend_i32_u", f.load("i32.load8_u", at))
+  } else key = f.op(`i64.extend_i32_${signOf(dtype)}`, f.load(loads[byteSize(dtype) as keyof typeof loads], at))
   return descending ? f.op("i64.xor", key, f.i64(-1n)) : key
 }
 
@@ -135,9 +138,6 @@ function sortRecords({ module }: FunctionBuilder): FunctionBuilder {
     return f
   })
 }
-
-const loads = { 1: "i32.load8_u", 4: "i32.load", 8: "i64.load" } as const
-const stores = { 1: "i32.store8", 4: "i32.store", 8: "i64.store" } as const
 
 /**
  * Emits `sort(sizes, n; input, values, positions: address, strides, stride along the line; scratch)`. Scratch holds two lists

@@ -70,7 +70,9 @@ export class VectorTarget implements Target<Lanes> {
     const { f } = this.code
     if (op === "where") return this.where(args, from)
     if (from === "bool") return [boolOperator(f, op, args[0][0], args[1]?.[0])]
-    if (from === "int32" || from === "uint8") return [integerOperator(this.code, op, from, args[0][0], args[1]?.[0])]
+    if (from === "int32" || from === "uint32" || from === "uint8") {
+      return [integerOperator(this.code, op, from, args[0][0], args[1]?.[0])]
+    }
     const type = from === "float64" ? "f64x2" : "f32x4"
     const plain = plainUnary[op] ?? plainBinary[op]
     if (plain) return args[0].map((_, half) => f.op(`${type}.${plain}`, ...args.map((arg) => arg[half])))
@@ -102,8 +104,8 @@ export function scalarLanes(code: VectorCode, dtype: DType, x: Value): Lanes {
     }
     if (dtype === "float32") return [f.keep(f.op("f32x4.splat", f.op("f32.demote_f64", x)))]
     if (dtype === "bool") return [f.keep(f.op("i32x4.splat", f.i32(0).sub(f.op("f64.ne", x, f.f64(0)))))]
-    const whole = f.op("i32.trunc_sat_f64_s", x)
-    return [f.keep(f.op("i32x4.splat", dtype === "uint8" ? whole.and(255) : whole))]
+    const pair = f.op("f64x2.splat", x)
+    return keepLanes(f, castLanes(code, [pair, pair], "float64", dtype))
   })
 }
 

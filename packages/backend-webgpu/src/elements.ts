@@ -29,7 +29,7 @@ const mostParams = paramBytes / 4
 /** The 32 bits of a scalar as its dtype. */
 export function scalarBits(dtype: string, value: number): number {
   if (dtype === "bool") return value !== 0 ? 1 : 0
-  if (dtype === "int32") return value | 0
+  if (dtype === "int32" || dtype === "uint32") return value | 0
   if (dtype === "uint8") return value & 255
   return bitsOfFloat(value)
 }

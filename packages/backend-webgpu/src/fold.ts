@@ -2,15 +2,22 @@
 // scans. Knows nothing of how the work is cut.
 import { type DType, DTypeError, isFloat, type ReduceOperator, type ScanKernel } from "@rondo/backend"
 import { param } from "./queue.js"
+import { wgslType } from "./types.js"
+
+/** What elements are carried in. */
+type Carrier = "float32" | "int32" | "uint32"
+
+/** The carrier of elements of `dtype`. */
+const carrierOf = (dtype: DType): Carrier => (isFloat(dtype) ? "float32" : dtype === "uint32" ? dtype : "int32")
 
 /** One way to fold. */
 export interface Fold {
   /** The WGSL type of a state, whose words go through scratch buffers as they are. */
   readonly state: "i32" | "vec2<f32>" | "vec2<i32>"
   /** How elements are carried: halves in float32; bool and uint8 in int32, where they wrap. */
-  readonly carried: "float32" | "int32"
+  readonly carried: Carrier
   /** The dtype of `result(state)`. */
-  readonly result: "float32" | "int32"
+  readonly result: Carrier
   /**
    * WGSL functions: `unit() -> State`, `lift(x, position: i32) -> State` of one element, `join(a: State, b: State) -> State`
    * where `a` comes first, and `result(a: State)`. Parameter 0 of the shader must be 0.
@@ -18,7 +25,7 @@ export interface Fold {
   readonly source: string
 }
 
-const make = (state: Fold["state"], carried: Fold["carried"], result: Fold["result"], source: string): Fold => ({
+const make = (state: Fold["state"], carried: Carrier, result: Carrier, source: string): Fold => ({
   state,
   carried,
   result,
@@ -84,15 +91,23 @@ fn ordered(x: f32) -> i32 {
 /** The same with both zeros equal. */
 const zeroless = "fn order(x: f32) -> i32 { let key = ordered(x); return select(key, 0, key == -1); }"
 
-function extreme(max: boolean, float: boolean): Fold {
+/** Integers in the order of elements: unsigned ones with the first bit turned round. */
+const orderOf = {
+  int32: "fn order(x: i32) -> i32 { return x; }",
+  uint32: "fn order(x: u32) -> i32 { return bitcast<i32>(x ^ 0x80000000u); }",
+}
+
+function extreme(max: boolean, carrier: Carrier): Fold {
   const join = `fn join(a: State, b: State) -> State { return ${max ? "max" : "min"}(a, b); }`
-  if (!float) {
-    const source = `
+  if (carrier !== "float32") {
+    const type = wgslType(carrier)
+    const source = `${orderOf[carrier]}
 fn unit() -> State { return ${max ? least : greatest}; }
-fn lift(x: i32, position: i32) -> State { return x; }
+fn lift(x: ${type}, position: i32) -> State { return order(x); }
 ${join}
-fn result(a: State) -> i32 { return a; }`
-    return make("i32", "int32", "int32", source)
+// What turns the first bit round turns it back.
+fn result(a: State) -> ${type} { return bitcast<${type}>(order(bitcast<${type}>(a))); }`
+    return make("i32", carrier, carrier, source)
   }
   const nan = max ? greatest : least
   // The unit is an infinity: what nothing reduces to.
@@ -106,10 +121,14 @@ fn result(a: State) -> f32 {
   return make("i32", "float32", "float32", source)
 }
 
+/** `order(x)`: integers in the order of elements, NaN at the end where it wins. */
+const orderSource = (max: boolean, carrier: Carrier): string =>
+  carrier === "float32" ? ordered(max ? greatest : least) + zeroless : orderOf[carrier]
+
 /** The first position of the greatest or least; a NaN is either. Position -1: nothing yet. */
-function position(max: boolean, float: boolean): Fold {
-  const type = float ? "f32" : "i32"
-  const source = `${float ? ordered(max ? greatest : least) + zeroless : "fn order(x: i32) -> i32 { return x; }"}
+function position(max: boolean, carrier: Carrier): Fold {
+  const type = wgslType(carrier)
+  const source = `${orderSource(max, carrier)}
 fn unit() -> State { return State(0, -1); }
 fn lift(x: ${type}, position: i32) -> State { return State(order(x), position); }
 fn join(a: State, b: State) -> State {
@@ -118,52 +137,59 @@ fn join(a: State, b: State) -> State {
   return a;
 }
 fn result(a: State) -> i32 { return a.y; }`
-  return make("vec2<i32>", float ? "float32" : "int32", "int32", source)
+  return make("vec2<i32>", carrier, "int32", source)
 }
 
-const whole = (unit: number, join: string, lift = "x"): Fold =>
-  make(
+/** Sums and products wrap: with or without a sign, the bits are the same. */
+function whole(carrier: "int32" | "uint32", unit: number, join: string, lift = "x"): Fold {
+  const type = wgslType(carrier)
+  return make(
     "i32",
-    "int32",
-    "int32",
+    carrier,
+    carrier,
     `
 fn unit() -> State { return ${unit}; }
-fn lift(x: i32, position: i32) -> State { return ${lift}; }
+fn lift(x: ${type}, position: i32) -> State { return bitcast<i32>(${lift}); }
 fn join(a: State, b: State) -> State { return ${join}; }
-fn result(a: State) -> i32 { return a; }`,
+fn result(a: State) -> ${type} { return bitcast<${type}>(a); }`,
   )
+}
 
-const sums = { float: make("vec2<f32>", "float32", "float32", compensatedSum), int: whole(0, "a + b") }
-const products = { float: make("vec2<i32>", "float32", "float32", scaledProduct), int: whole(1, "a * b") }
+const wholes = (unit: number, join: string) => ({
+  int32: whole("int32", unit, join),
+  uint32: whole("uint32", unit, join),
+})
+const sums = { float32: make("vec2<f32>", "float32", "float32", compensatedSum), ...wholes(0, "a + b") }
+const products = { float32: make("vec2<i32>", "float32", "float32", scaledProduct), ...wholes(1, "a * b") }
 const isNonZero = "select(0, 1, x != 0)"
 
 /** The fold of a reduction of elements of `dtype`. */
 export function reduceFold(op: ReduceOperator, dtype: DType): Fold {
-  const float = isFloat(dtype)
+  const carrier = carrierOf(dtype)
   switch (op) {
     case "sum":
-      return float ? sums.float : sums.int
+      return sums[carrier]
     case "prod":
-      return float ? products.float : products.int
+      return products[carrier]
     case "max":
     case "min":
-      return extreme(op === "max", float)
+      return extreme(op === "max", carrier)
     case "argmax":
     case "argmin":
-      return position(op === "argmax", float)
+      return position(op === "argmax", carrier)
     case "any":
     case "all":
-      if (float) throw new DTypeError(`reduce: ${op} is not defined for ${dtype}`)
-      return op === "any" ? whole(0, "a | b", isNonZero) : whole(1, "a & b", isNonZero)
+      if (carrier === "float32") throw new DTypeError(`reduce: ${op} is not defined for ${dtype}`)
+      return op === "any" ? whole(carrier, 0, "a | b", isNonZero) : whole(carrier, 1, "a & b", isNonZero)
     default:
       return op satisfies never
   }
 }
 
 /** The last of equals, by its value (both zeros are equal, and which one it is shows) and position; a NaN stays. */
-function running(max: boolean, float: boolean): Fold {
-  const type = float ? "f32" : "i32"
-  const source = `${float ? ordered(max ? greatest : least) + zeroless : "fn order(x: i32) -> i32 { return x; }"}
+function running(max: boolean, carrier: Carrier): Fold {
+  const type = wgslType(carrier)
+  const source = `${orderSource(max, carrier)}
 fn unit() -> State { return State(0, -1); }
 fn lift(x: ${type}, position: i32) -> State { return State(bitcast<i32>(x), position); }
 fn join(a: State, b: State) -> State {
@@ -172,20 +198,20 @@ fn join(a: State, b: State) -> State {
   return a;
 }
 fn result(a: State) -> ${type} { return bitcast<${type}>(a.x); }`
-  return make("vec2<i32>", float ? "float32" : "int32", float ? "float32" : "int32", source)
+  return make("vec2<i32>", carrier, carrier, source)
 }
 
 /** The fold of a scan. For max and min, word `y` of a state is the position. */
 export function scanFold(op: ScanKernel["op"], dtype: DType): Fold {
-  const float = isFloat(dtype)
+  const carrier = carrierOf(dtype)
   switch (op) {
     case "sum":
-      return float ? sums.float : sums.int
+      return sums[carrier]
     case "prod":
-      return float ? products.float : products.int
+      return products[carrier]
     case "max":
     case "min":
-      return running(op === "max", float)
+      return running(op === "max", carrier)
     default:
       return op satisfies never
   }

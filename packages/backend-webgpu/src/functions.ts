@@ -14,7 +14,7 @@ interface Declaration {
   readonly needs: readonly string[]
 }
 
-/** Cuts sources into functions and structures, by name: the operator, then `_f` for floats or `_i` for integers. */
+/** Cuts sources into functions and structures, by name: the operator, then `_f` for floats, `_i` for integers or `_u` for uint32. */
 function declarations(...sources: readonly string[]): Map<string, Declaration> {
   const found = new Map<string, string>()
   for (const text of sources.flatMap((source) => source.split(/^(?=fn |struct )/m))) {
@@ -34,8 +34,8 @@ const library = declarations(bits, exponential, logarithm, angles, integers)
 
 /** The name of the function for an operator on operands of `dtype`. */
 export function functionSource(op: Operator, dtype: DType): string {
-  const suffix = wgslType(dtype) === "f32" ? "_f" : dtype === "uint8" && (op === "shl" || op === "shr") ? "_b" : "_i"
-  const name = `${op}${suffix}`
+  const suffix = dtype === "uint8" && (op === "shl" || op === "shr") ? "b" : wgslType(dtype)[0]
+  const name = `${op}_${suffix}`
   if (!library.has(name)) throw new DTypeError(`map: operator ${op} is not defined for ${dtype}`)
   return name
 }

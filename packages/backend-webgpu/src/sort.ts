@@ -7,6 +7,7 @@ import { elementEntry, groupsFor } from "./map.js"
 import type { Block } from "./memory.js"
 import { coordinates, powerFrom, teamEntry, teamSize, walked } from "./nest.js"
 import { param } from "./queue.js"
+import { perWord } from "./types.js"
 
 /** Elements that a workgroup sorts: their bits and positions take half of the least workgroup memory. */
 const tile = 1024
@@ -58,13 +59,13 @@ export function runSort(gpu: Gpu, { descending }: SortKernel, input: View, outpu
 // Elements are sorted as 32 bits: 16-bit floats as the upper half of them, small integers as whole ones.
 
 function loadBits(dtype: DType, slot: number, at: string): string {
-  if (dtype === "float32" || dtype === "int32") return `load${slot}(${at})`
+  if (perWord(dtype) === 1) return `load${slot}(${at})`
   if (isFloat(dtype)) return `(((load${slot}((${at}) >> 1u) >> (((${at}) & 1u) * 16u)) & 0xffffu) << 16u)`
   return `((load${slot}((${at}) >> 2u) >> (((${at}) & 3u) * 8u)) & 0xffu)`
 }
 
 function storeBits(dtype: DType, slot: number, at: string, bits: string): string {
-  if (dtype === "float32" || dtype === "int32") return `store${slot}(${at}, ${bits});`
+  if (perWord(dtype) === 1) return `store${slot}(${at}, ${bits});`
   return isFloat(dtype) ? `put16_${slot}(${at}, ${bits} >> 16u);` : `put8_${slot}(${at}, ${bits});`
 }
 

@@ -1,5 +1,5 @@
 // How elements of each dtype lie in storage buffers of 32-bit words, and how WGSL reads and writes one of them.
-// float32 and int32 are words; uint8 and bool are four to a word, float16 and bfloat16 two: WGSL has no smaller type.
+// float32, int32 and uint32 are words; uint8 and bool are four to a word, float16 and bfloat16 two: WGSL has no smaller type.
 import { byteSize, type DType } from "@rondo/backend"
 
 /** Dtypes that every WebGPU device has here: WGSL has neither 64-bit floats nor 64-bit integers. */
@@ -7,6 +7,7 @@ export const gpuDTypes = [
   "bool",
   "uint8",
   "int32",
+  "uint32",
   "float16",
   "bfloat16",
   "float32",
@@ -18,6 +19,7 @@ export type WgslType = "f32" | "i32" | "u32" | "bool"
 /** The WGSL type of a value of `dtype`. uint8 is computed as i32 from 0 to 255. */
 export function wgslType(dtype: DType): WgslType {
   if (dtype === "bool") return "bool"
+  if (dtype === "uint32") return "u32"
   return dtype === "int32" || dtype === "uint8" ? "i32" : "f32"
 }
 
@@ -70,6 +72,8 @@ export function readElement(dtype: DType, slot: number, index: string): string {
       return `bitcast<f32>(${word(0)})`
     case "int32":
       return `bitcast<i32>(${word(0)})`
+    case "uint32":
+      return word(0)
     case "uint8":
       return `i32(${bits(2, 8)})`
     case "bool":
@@ -100,6 +104,8 @@ export function bitsOf(dtype: DType, value: string): string {
     case "float32":
     case "int32":
       return `bitcast<u32>(${value})`
+    case "uint32":
+      return value
     case "uint8":
       return `(u32(${value}) & 255u)`
     case "bool":

@@ -104,6 +104,8 @@ export class WgslTarget implements Target<string> {
         return value !== 0 ? "true" : "false"
       case "i32":
         return dtype === "uint8" ? `${value & 255}i` : `i32(${value | 0})`
+      case "u32":
+        return `${value >>> 0}u`
       default:
         return floatLiteral(value)
     }
@@ -118,8 +120,9 @@ export class WgslTarget implements Target<string> {
     if (b === "bool") return a === "bool" ? arg : a === "f32" ? `((bitcast<u32>(${arg}) << 1u) != 0u)` : `(${arg} != 0)`
     if (a === "bool") return `select(${b}(0), ${b}(1), ${arg})`
     let value = arg
-    if (a === "i32" && b === "f32") value = from === "uint8" ? `f32(${arg})` : this.call("float_of", arg)
-    if (a === "f32" && b === "i32") value = this.call("integer_of", arg)
+    if (a !== "f32" && b === "f32") value = from === "uint8" ? `f32(${arg})` : this.call(`float_of_${a}`, arg)
+    else if (a === "f32" && b !== "f32") value = this.call(`${b}_of_float`, arg)
+    else if (a !== b) value = `bitcast<${b}>(${arg})`
     if (to === "uint8" && from !== "uint8") return `(${value} & 255)`
     if ((to === "float16" || to === "bfloat16") && from !== to) return this.round(value, to)
     return value

@@ -2,13 +2,14 @@
 import { DTypeError, OutOfMemoryError } from "./errors.js"
 
 /** Every element type that a tensor can have. A device says in its capabilities which of them it has. */
-export type DType = "float32" | "float64" | "float16" | "bfloat16" | "int32" | "int64" | "uint8" | "bool"
+export type DType = "float32" | "float64" | "float16" | "bfloat16" | "int32" | "uint32" | "int64" | "uint8" | "bool"
 
 /** Promotion works by category first, as PyTorch's does: bool < int < float. */
 export type Category = "bool" | "int" | "float"
 
 /** Host arrays that carry elements. float16 and bfloat16 are carried as their 16 bits. */
-export type HostArray = Float32Array | Float64Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array
+export type HostArray =
+  Float32Array | Float64Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array | Uint8Array
 
 interface DTypeInfo {
   readonly bytes: number
@@ -22,6 +23,8 @@ const table: Record<DType, DTypeInfo> = {
   bool: { bytes: 1, category: "bool", rank: 0, array: Uint8Array },
   uint8: { bytes: 1, category: "int", rank: 1, array: Uint8Array },
   int32: { bytes: 4, category: "int", rank: 2, array: Int32Array },
+  // Of the rank of int32: neither holds the other, see {@link promote}.
+  uint32: { bytes: 4, category: "int", rank: 2, array: Uint32Array },
   int64: { bytes: 8, category: "int", rank: 3, array: BigInt64Array },
   float16: { bytes: 2, category: "float", rank: 4, array: Uint16Array },
   bfloat16: { bytes: 2, category: "float", rank: 4, array: Uint16Array },
@@ -79,7 +82,8 @@ export function hostArray(dtype: DType, length: number): HostArray {
 /**
  * The dtype of an operation on two tensors, by PyTorch's rule
  * (https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc): the higher category wins, then the
- * wider type; float16 with bfloat16 gives float32, which holds both.
+ * wider type; float16 with bfloat16 gives float32, which holds both. uint32 meets floats and bool only: beside another integer it
+ * throws a DTypeError that names `operation`, as PyTorch does (https://github.com/pytorch/pytorch/issues/58734).
  *
  * @example
  * ```ts
@@ -87,10 +91,15 @@ export function hostArray(dtype: DType, length: number): HostArray {
  * console.log(promote("uint8", "bool")) // uint8
  * ```
  */
-export function promote(a: DType, b: DType): DType {
+export function promote(a: DType, b: DType, operation = "promote"): DType {
   if (a === b) return a
   const x = table[a]
   const y = table[b]
+  if ((a === "uint32" || b === "uint32") && x.category === y.category) {
+    throw new DTypeError(
+      `${operation}: Promotion for uint32 is not supported beside other integers: got ${a} and ${b}; convert one with .to(dtype)`,
+    )
+  }
   if (x.rank === y.rank) return "float32"
   return x.rank > y.rank ? a : b
 }

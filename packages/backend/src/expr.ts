@@ -15,7 +15,10 @@ export const anyUnary = ["neg", "abs", "not"] as const
  * and `min` and, `sub` xor; the others are not defined.
  */
 export const arithmetic = ["add", "sub", "mul", "div", "mod", "pow", "max", "min", "atan2"] as const
-/** Operators on bool (logical) and integers (bitwise). Shifts are arithmetic; the count is taken modulo the width. */
+/**
+ * Operators on bool (logical) and integers (bitwise). Shifts to the right are arithmetic, of uint8 and uint32 logical; the count is
+ * taken modulo the width.
+ */
 export const bitwise = ["and", "or", "xor", "shl", "shr"] as const
 /** Comparisons of two operands of one dtype; the result is bool. NaN compares false, except under `ne`. */
 export const comparison = ["eq", "ne", "lt", "le", "gt", "ge"] as const
@@ -45,7 +48,10 @@ export type Expr =
   | { readonly kind: "const"; readonly value: number; readonly dtype: DType }
   /** A number handed to each run: changing it compiles nothing anew. */
   | { readonly kind: "scalar"; readonly index: number; readonly dtype: DType }
-  /** Conversion, with C's truncation towards zero; to bool: is it not zero; NaN to an integer is unspecified. */
+  /**
+   * Conversion, with C's truncation towards zero; to bool: is it not zero. Integers wrap, and so do floats from -2^31 on to uint32
+   * (-1.5 gives 2^32 - 1); NaN and what is further beyond the range of an integer are unspecified.
+   */
   | { readonly kind: "cast"; readonly arg: Expr; readonly dtype: DType }
   | { readonly kind: "op"; readonly op: Operator; readonly args: readonly Expr[]; readonly dtype: DType }
 

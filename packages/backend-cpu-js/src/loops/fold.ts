@@ -123,8 +123,8 @@ export const floatFolds: Record<Exclude<ReduceOperator, "any" | "all"> | "compen
   sum, compensatedSum, prod, max, min, argmax, argmin,
 } // prettier-ignore
 
-/** Integers up to 32 bits, and bool; accumulators are int32 and wrap. */
-export const intFolds: Record<ReduceOperator, Fold<IntArray, Int32Array, Int32Array>> = {
+/** Integers up to 32 bits, and bool; accumulators are int32, of uint32 uint32, and wrap. */
+export const intFolds: Record<ReduceOperator, Fold<IntArray, Int32Array | Uint32Array, Int32Array>> = {
   sum(rows, len, a, at, acc, to, rowStep, colStep) {
     for (let j = 0; j < rows; j++) {
       for (let i = 0, k = to + j * rowStep; i < len; i++, k += colStep) acc[k] = (acc[k] + a[at++]) | 0

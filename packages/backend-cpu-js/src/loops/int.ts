@@ -1,4 +1,4 @@
-// Loops on int32, uint8 and bool. Results wrap when they are stored, as C's unsigned arithmetic does.
+// Loops on int32, uint32, uint8 and bool. Results wrap when they are stored, as C's unsigned arithmetic does.
 import type { arithmetic, BinaryOperator, bitwise, comparison } from "@rondo/backend"
 import type { IntArray, Loop, StridedCopy } from "./loop.js"
 
@@ -6,7 +6,7 @@ import type { IntArray, Loop, StridedCopy } from "./loop.js"
 function pow(base: number, exponent: number): number {
   if (exponent < 0) return base === 1 ? 1 : base === -1 ? (exponent & 1 ? -1 : 1) : 0
   let result = 1
-  for (; exponent > 0; exponent >>= 1) {
+  for (; exponent > 0; exponent >>>= 1) {
     if (exponent & 1) result = Math.imul(result, base)
     base = Math.imul(base, base)
   }
@@ -72,7 +72,9 @@ export const intBitwiseLoops: Record<(typeof bitwise)[number], Loop<IntArray>> =
   },
   shr(n, r, ro, a, ao, b, bo) {
     const mask = a.BYTES_PER_ELEMENT * 8 - 1
-    for (let i = 0; i < n; i++) r[ro + i] = a[ao + i] >> (b[bo + i] & mask)
+    // The one operator in which the sign of what is stored shows.
+    if (a instanceof Uint32Array) for (let i = 0; i < n; i++) r[ro + i] = a[ao + i] >>> (b[bo + i] & mask)
+    else for (let i = 0; i < n; i++) r[ro + i] = a[ao + i] >> (b[bo + i] & mask)
   },
 }
 
@@ -115,7 +117,7 @@ export const intCopy: StridedCopy<IntArray> = (rows, n, r, ro, rRow, rs, a, ao, 
 
 const binary = { ...intArithmeticLoops, ...intBitwiseLoops, ...intComparisonLoops }
 
-/** The loop of a binary operator on int32 or uint8, or undefined where integers do not have it. */
+/** The loop of a binary operator on int32, uint32 or uint8, or undefined where integers do not have it. */
 export const intBinary = (op: BinaryOperator): Loop | undefined => (binary as Partial<Record<BinaryOperator, Loop>>)[op]
 
 // On 0 and 1: a sum is true if one is, a product if both are, a difference if they differ (NumPy's reading of bool).

@@ -16,8 +16,8 @@ export type StridedCopy<A extends HostArray = HostArray> = {
 
 /** Arrays of floating point numbers: float32 and float64, and the registers of 16-bit floats. */
 export type FloatArray = Float32Array | Float64Array
-/** Arrays of small integers: int32, uint8, bool, and the bits of 16-bit floats. */
-export type IntArray = Int32Array | Uint8Array | Uint16Array
+/** Arrays of small integers: int32, uint32, uint8, bool, and the bits of 16-bit floats. */
+export type IntArray = Int32Array | Uint32Array | Uint8Array | Uint16Array
 
 /** Separate loops a family keep V8's type feedback, and with it the machine code, narrow. */
 export type Family = "float" | "int" | "int64"
@@ -31,6 +31,7 @@ export function family(dtype: DType): Family {
     case "float64":
       return "float"
     case "int32":
+    case "uint32":
     case "uint8":
     case "bool":
       return "int"

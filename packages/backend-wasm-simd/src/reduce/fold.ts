@@ -1,7 +1,7 @@
 // How a reduction puts lanes together: accumulators, their merging, and the last step across lanes. Emits no loop.
 import { type DType, DTypeError, isFloat, type ReduceOperator } from "@rondo/backend"
 import type { Local, Value } from "../assembler/function.js"
-import { keepLanes, type Lanes } from "../lanes.js"
+import { keepLanes, type Lanes, signOf } from "../lanes.js"
 import { type VectorCode, VectorTarget } from "../vector.js"
 
 /**
@@ -36,19 +36,23 @@ const constant = (code: VectorCode, value: number, dtype: DType): Lanes =>
 
 const vectors = (code: VectorCode, count: number): Local[] => Array.from({ length: count }, () => code.f.local("v128"))
 
+/** The dtype in which integers and bools are folded. */
+export const carrierOf = (dtype: DType): DType => (dtype === "uint32" ? dtype : "int32")
+
 /** The neutral element, which is also what an empty reduction gives. */
 export function neutralOf(op: ReduceOperator, dtype: DType): number {
   const float = isFloat(dtype)
+  const least = signOf(dtype) === "u" ? 0 : -(2 ** 31)
   switch (op) {
     case "prod":
     case "all":
       return 1
     case "max":
     case "argmax":
-      return float ? -Infinity : -(2 ** 31)
+      return float ? -Infinity : least
     case "min":
     case "argmin":
-      return float ? Infinity : 2 ** 31 - 1
+      return float ? Infinity : least + 2 ** 32 - 1
     default:
       return 0
   }
@@ -60,7 +64,7 @@ export function foldDTypes(op: ReduceOperator, dtype: DType): { takes: DType; gi
     if (isFloat(dtype)) throw new DTypeError(`reduce: ${op} is not defined for ${dtype}`)
     return { takes: "bool", gives: "bool" }
   }
-  const takes = isFloat(dtype) ? (op === "prod" ? "float64" : dtype) : "int32"
+  const takes = isFloat(dtype) ? (op === "prod" ? "float64" : dtype) : carrierOf(dtype)
   if (op === "argmax" || op === "argmin") return { takes, gives: "int32" }
   return { takes, gives: op === "sum" && takes === "float32" ? "float64" : takes }
 }
@@ -90,10 +94,11 @@ class PlainFold implements Fold {
     this.gives = takes
     this.neutral = constant(code, neutralOf(op, takes), takes)
     this.parts = Array.from({ length: parts }, () => vectors(code, takes === "float64" ? 2 : 1))
-    const integers = { sum: "i32x4.add", prod: "i32x4.mul", max: "i32x4.max_s", min: "i32x4.min_s" }
+    const sign = signOf(takes)
+    const integers = { sum: "i32x4.add", prod: "i32x4.mul", max: `i32x4.max_${sign}`, min: `i32x4.min_${sign}` }
     if (op === "any") this.instruction = "v128.or"
     else if (op === "all") this.instruction = "v128.and"
-    else if (takes === "int32") this.instruction = integers[op as keyof typeof integers]
+    else if (!isFloat(takes)) this.instruction = integers[op as keyof typeof integers]
     else this.instruction = `${takes === "float64" ? "f64x2" : "f32x4"}.${op === "prod" ? "mul" : op}`
   }
 
@@ -276,7 +281,7 @@ class PositionFold implements Fold {
   }
   /** Whether x beats the best so far. */
   private beats(x: Value, best: Value): Value {
-    if (this.type === "i32x4") return this.op(this.greatest ? "gt_s" : "lt_s", x, best)
+    if (this.type === "i32x4") return this.op(`${this.greatest ? "gt" : "lt"}_${signOf(this.takes)}`, x, best)
     const orderly = this.op("eq", best, best)
     return this.code.f.op("v128.andnot", orderly, this.op(this.greatest ? "le" : "ge", x, best))
   }

@@ -183,10 +183,11 @@ fn mod_f(x: f32, y: f32) -> f32 {
 }
 
 // Rounded once: both halves are exact.
-fn float_of(x: i32) -> f32 { return f32(x & -256) + f32(x & 255); }
+fn float_of_i32(x: i32) -> f32 { return f32(x & -256) + f32(x & 255); }
+fn float_of_u32(x: u32) -> f32 { return f32(x & 0xffffff00u) + f32(x & 255u); }
 
 // Towards zero, and to the ends of the range; NaN gives 0.
-fn integer_of(x: f32) -> i32 {
+fn i32_of_float(x: f32) -> i32 {
   let b = bitcast<u32>(x);
   let exponent = (b >> 23u) & 255u;
   if (exponent < 127u || is_nan(x)) { return 0; }
@@ -194,5 +195,13 @@ fn integer_of(x: f32) -> i32 {
   let significand = (b & 0x7fffffu) | 0x800000u;
   let size = i32(select(significand >> (150u - min(exponent, 150u)), significand << (max(exponent, 150u) - 150u), exponent > 150u));
   return select(size, -size, b >= 0x80000000u);
+}
+// Likewise, but negative numbers wrap.
+fn u32_of_float(x: f32) -> u32 {
+  let b = bitcast<u32>(x);
+  let exponent = b >> 23u;
+  // From 2^31 on; beyond the sign bit are negative numbers.
+  if (exponent < 158u || b >= 0x80000000u || is_nan(x)) { return bitcast<u32>(i32_of_float(x)); }
+  return select(0xffffffffu, ((b & 0x7fffffu) | 0x800000u) << 8u, exponent == 158u);
 }
 `

@@ -1,4 +1,5 @@
-// WGSL functions of 32-bit integers, in which uint8 is computed too: what C leaves open is as the contract says.
+// WGSL functions of 32-bit integers, signed, in which uint8 is computed too, and unsigned: what C leaves open is as the contract
+// says.
 
 /** Source of functions; {@link librarySource} takes from it what a shader needs. */
 export const integers = /* wgsl */ `
@@ -29,9 +30,12 @@ fn pow_i(x: i32, y: i32) -> i32 {
     if (x == -1) { return select(1, -1, (y & 1) != 0); }
     return 0;
   }
-  var result = 1;
+  return bitcast<i32>(wrapping_power(bitcast<u32>(x), u32(y)));
+}
+fn wrapping_power(x: u32, y: u32) -> u32 {
+  var result = 1u;
   var base = x;
-  var left = u32(y);
+  var left = y;
   while (left != 0u) {
     if ((left & 1u) != 0u) { result = result * base; }
     base = base * base;
@@ -39,4 +43,21 @@ fn pow_i(x: i32, y: i32) -> i32 {
   }
   return result;
 }
+// Of uint32.
+fn neg_u(x: u32) -> u32 { return 0u - x; }
+fn abs_u(x: u32) -> u32 { return x; }
+fn not_u(x: u32) -> u32 { return ~x; }
+fn div_u(x: u32, y: u32) -> u32 {
+  if (y == 0u) { return 0u; }
+  return x / y;
+}
+fn mod_u(x: u32, y: u32) -> u32 {
+  if (y == 0u) { return 0u; }
+  return x % y;
+}
+fn max_u(x: u32, y: u32) -> u32 { return max(x, y); }
+fn min_u(x: u32, y: u32) -> u32 { return min(x, y); }
+fn shl_u(x: u32, y: u32) -> u32 { return x << (y & 31u); }
+fn shr_u(x: u32, y: u32) -> u32 { return x >> (y & 31u); }
+fn pow_u(x: u32, y: u32) -> u32 { return wrapping_power(x, y); }
 `

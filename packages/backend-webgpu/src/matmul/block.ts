@@ -84,7 +84,7 @@ export interface Block {
 }
 
 /** The product of two factors; sums are of `type`. */
-export function blockOfSums(a: Factor, b: Factor, type: "f32" | "i32", from: string, to: string): Block {
+export function blockOfSums(a: Factor, b: Factor, type: "f32" | "i32" | "u32", from: string, to: string): Block {
   const width = widthOf(b)
   const vector = width === 1 ? type : `vec${width}<${type}>`
   const name = (row: number, v: number): string => `sum${row}_${v}`

@@ -6,7 +6,7 @@ import { librarySource } from "../functions.js"
 import type { Gpu } from "../gpu.js"
 import { scalarBits } from "../map.js"
 import { param } from "../queue.js"
-import { readElement, wgslType, wordFunctions, writeElement } from "../types.js"
+import { readElement, type WgslType, wgslType, wordFunctions, writeElement } from "../types.js"
 import { renderWgsl, WgslTarget } from "../wgsl.js"
 import { type Quads, quadsOf } from "./block.js"
 import type { Placed, Problem } from "./problem.js"
@@ -116,7 +116,12 @@ export function paramsOf({ problem, finish, operands }: Bound, cut: Cut, scalars
 }
 
 /** The WGSL type in which a dtype's products are added. */
-export const sumType = (dtype: DType): "f32" | "i32" => (wgslType(dtype) === "f32" ? "f32" : "i32")
+export function sumType(dtype: DType): SumType {
+  const type = wgslType(dtype)
+  return type === "bool" ? "i32" : type
+}
+
+export type SumType = Exclude<WgslType, "bool">
 
 /** An operand as words: the index of a line's first term, the way to the next term, and what lies at an index. */
 export interface Words {
@@ -131,7 +136,7 @@ export interface Parts {
   /** Functions: `place(batch)`, which must be called first; `at_a`, `at_b`: elements; `finish(row, col, sum)`. */
   readonly functions: string
   /** Type of sums. */
-  readonly type: "f32" | "i32"
+  readonly type: SumType
   /** An operand by index: a thread that reads along a line works out its start once. */
   readonly words: (factor: "a" | "b") => Words
   /** An expression for element (row, k) of a and (k, col) of b. */
