@@ -32,7 +32,7 @@ export function stored(x: number, dtype: DType): number {
 
 function wrap(x: bigint, dtype: DType): number {
   const bits = byteSize(dtype) * 8
-  return Number(dtype === "uint8" ? BigInt.asUintN(bits, x) : BigInt.asIntN(bits, x))
+  return Number(dtype === "uint8" || dtype === "uint32" ? BigInt.asUintN(bits, x) : BigInt.asIntN(bits, x))
 }
 
 /**
@@ -70,8 +70,10 @@ const binaryFloat: Partial<Record<Operator, (x: number, y: number) => number>> =
   pow: powC, max: Math.max, min: Math.min, atan2: Math.atan2,
 } // prettier-ignore
 
+/** Powers of unsigned numbers are beyond all bounds: 64 bits of them, by squaring. */
 function powInteger(x: bigint, y: bigint): bigint {
-  if (y >= 0n) return x ** y
+  if (y === 0n) return 1n
+  if (y > 0n) return BigInt.asIntN(64, powInteger(BigInt.asIntN(64, x * x), y / 2n) * (y % 2n === 0n ? 1n : x))
   return x === 1n ? 1n : x === -1n ? (y % 2n === 0n ? 1n : -1n) : 0n
 }
 

@@ -72,6 +72,7 @@ const typedDTypes = new Map<unknown, DType>([
   [Float32Array, "float32"],
   [Float64Array, "float64"],
   [Int32Array, "int32"],
+  [Uint32Array, "uint32"],
   [BigInt64Array, "int64"],
   [Uint8Array, "uint8"],
   [Uint8ClampedArray, "uint8"],
@@ -104,9 +105,10 @@ export function tensor(values: TensorData, options: TensorOptions = {}): Tensor 
 }
 
 const bounds: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
-  // Negative bytes count from the end, as in PyTorch.
+  // Negative numbers of unsigned dtypes count from the end, as in PyTorch.
   uint8: [-255, 255],
   int32: [-(2 ** 31), 2 ** 31 - 1],
+  uint32: [-(2 ** 32 - 1), 2 ** 32 - 1],
   int64: [-(2 ** 63), 2 ** 63 - 1],
 }
 

@@ -6,13 +6,12 @@ import { decode, encode, upload } from "./host.js"
 import type { Tensor } from "./tensor.js"
 
 /** Elements as a file has them: a dtype of ours, or an integer type that is widened to one. */
-export type ElementType = DType | "int8" | "int16" | "uint16" | "uint32" | "uint64"
+export type ElementType = DType | "int8" | "int16" | "uint16" | "uint64"
 
 const widened = {
   int8: { dtype: "int32", bytes: 1 },
   int16: { dtype: "int32", bytes: 2 },
   uint16: { dtype: "int32", bytes: 2 },
-  uint32: { dtype: "int64", bytes: 4 },
   uint64: { dtype: "int64", bytes: 8 },
 } as const
 
@@ -85,8 +84,6 @@ function wide(view: DataView, type: keyof typeof widened, at: number, little: bo
       return view.getInt16(at, little)
     case "uint16":
       return view.getUint16(at, little)
-    case "uint32":
-      return BigInt(view.getUint32(at, little))
     default:
       return view.getBigInt64(at, little)
   }

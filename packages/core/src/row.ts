@@ -91,7 +91,7 @@ export function rowValue<X extends Typed>(
   params: (dtype: DType) => readonly Expr[],
 ): RowValue {
   const from = row.condition ? 1 : 0
-  let dtype = promotedDType(operands.slice(from))
+  let dtype = promotedDType(row.name, operands.slice(from))
   if ((row.float || fractional) && !isFloat(dtype)) dtype = defaultDType()
   const compute = computeDType(dtype)
   const args = operands.map((x, i) => read(x, i < from ? "bool" : compute))
@@ -110,16 +110,16 @@ function named({ name, expr }: Row, args: readonly Expr[]): Expr {
 }
 
 /** The dtype in which tensors and numbers meet: tensors first; of the 0-dim ones only the category counts beside others. */
-export function promotedDType(operands: readonly (Typed | Scalar)[]): DType {
+export function promotedDType(operation: string, operands: readonly (Typed | Scalar)[]): DType {
   const tensors = operands.filter((x): x is Typed => typeof x === "object")
   const numbers = operands.filter((x): x is Scalar => typeof x !== "object")
   const dimensional = tensors.filter((x) => x.ndim > 0)
   let dtype: DType | null = null
-  for (const x of dimensional) dtype = dtype ? promote(dtype, x.dtype) : x.dtype
+  for (const x of dimensional) dtype = dtype ? promote(dtype, x.dtype, operation) : x.dtype
   for (const x of tensors) {
     if (x.ndim > 0) continue
-    dtype =
-      dtype === null ? x.dtype : dimensional.length === 0 ? promote(dtype, x.dtype) : promoteZeroDim(dtype, x.dtype)
+    if (dtype === null) dtype = x.dtype
+    else dtype = dimensional.length === 0 ? promote(dtype, x.dtype, operation) : promoteZeroDim(dtype, x.dtype)
   }
   for (const x of numbers) {
     dtype = dtype ?? (typeof x === "boolean" ? "bool" : Number.isInteger(x) ? "int32" : defaultDType())

@@ -170,8 +170,10 @@ function checkTargets(name: string, x: Tensor, target: Tensor, dim: number): voi
       `${name}: got target ${shapeText(target.shape)}, expected ${shapeText(expected)} for input ${shapeText(x.shape)}`,
     )
   }
-  if (isFloat(target.dtype) || target.dtype === "bool") {
-    throw new DTypeError(`${name}: class targets must be integers: got ${target.dtype}; make them with dtype "int32"`)
+  if (isFloat(target.dtype) || target.dtype === "bool" || target.dtype === "uint32") {
+    throw new DTypeError(
+      `${name}: class targets must be signed integers: got ${target.dtype}; make them with dtype "int32"`,
+    )
   }
 }
 

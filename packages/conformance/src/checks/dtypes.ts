@@ -17,6 +17,7 @@ import type { GoldenPromotion } from "../goldens.js"
 import { stored } from "../naive.js"
 import { read } from "../read.js"
 import type { Case, Check, Context } from "../suite.js"
+import { unsignedFacts, unsignedPromotions, unsignedRefusals } from "./unsigned.js"
 
 const made = (
   device: Device,
@@ -54,7 +55,8 @@ function promotionCase(context: Context, row: GoldenPromotion): Case {
   return { id: `${row.a}, ${second}${row.zeroDim ? " without dims" : ""}`, op: row.op, dtype: "-", run }
 }
 
-interface Fact {
+/** A call and what it gives. */
+export interface Fact {
   readonly op: string
   readonly id: string
   readonly needs: readonly DType[]
@@ -185,7 +187,11 @@ export const dtypesCheck: Check = {
   cases: (context) => {
     const { goldens, dtypes } = context
     const has = (dtype: string): boolean => !isDType(dtype) || dtypes.includes(dtype)
-    const rows = goldens?.promotions.filter((row) => has(row.a) && has(row.b) && has(expected(row) ?? "")) ?? []
+    const rows =
+      goldens &&
+      [...goldens.promotions, ...unsignedPromotions].filter(
+        (row) => has(row.a) && has(row.b) && has(expected(row) ?? ""),
+      )
     const missing: Case = {
       id: "file",
       op: "promotion",
@@ -193,8 +199,11 @@ export const dtypesCheck: Check = {
       run: () => fail("no golden values were given: pass options.goldens"),
     }
     return [
-      ...(goldens ? rows.map((row) => promotionCase(context, row)) : [missing]),
-      ...facts.filter((fact) => [...fact.needs, fact.dtype].every(has)).map((fact) => factCase(context, fact)),
+      ...(rows ? rows.map((row) => promotionCase(context, row)) : [missing]),
+      ...(has("uint32") ? unsignedRefusals(context) : []),
+      ...[...facts, ...unsignedFacts]
+        .filter((fact) => [...fact.needs, fact.dtype].every(has))
+        .map((fact) => factCase(context, fact)),
       ...(["float16", "bfloat16"] as const).filter(has).flatMap((dtype) => halfCases(context, dtype)),
       ...dtypes.filter((dtype) => isFloat(dtype)).map((dtype) => defaultCase(context, dtype)),
     ]

@@ -32,7 +32,6 @@ const wider: Record<string, string> = {
   int8: "int32",
   int16: "int32",
   uint16: "int32",
-  uint32: "int64",
   uint64: "int64",
 }
 

@@ -188,7 +188,7 @@ export const sign: UnaryOp = unary({
   doc: "-1, 0 or 1. NaN gives 0, as in PyTorch.",
   expr: (x) => {
     const positive = e.where(e.gt(x, zero(x)), one(x), zero(x))
-    return x.dtype === "uint8" ? positive : e.where(e.lt(x, zero(x)), e.like(x, -1), positive)
+    return x.dtype === "uint8" || x.dtype === "uint32" ? positive : e.where(e.lt(x, zero(x)), e.like(x, -1), positive)
   },
   vjp: flat,
   kinks: [0],

@@ -56,7 +56,8 @@ function checkItems(name: string, x: Tensor, items: readonly IndexItem[]): void 
   const tensors = items.filter((item): item is Tensor => item instanceof Tensor)
   commonDevice(name, [x, ...tensors])
   for (const item of tensors) {
-    if (isFloat(item.dtype))
+    // PyTorch has no uint32 positions either.
+    if (isFloat(item.dtype) || item.dtype === "uint32")
       throw new DTypeError(`${name}: index tensors must be int32, int64 or bool: got ${item.dtype}`)
   }
   if (items.filter((item) => item === "...").length > 1)

@@ -71,7 +71,7 @@ const finish = (out: Tensor, dims: readonly number[], keepdim: boolean | undefin
 const restore = (g: Tensor, shape: readonly number[], dims: readonly number[]): Tensor =>
   reshape(g, keptShape(shape, dims))
 
-/** Integers and bools add up in int32; int64 stays (PyTorch: int64 throughout, which WebGPU lacks). */
+/** Integers and bools add up in int32, uint32 too; int64 stays (PyTorch: int64 throughout, which WebGPU lacks). */
 const sumDType = (dtype: DType): DType => (isFloat(dtype) || dtype === "int64" ? dtype : "int32")
 
 function needFloat(name: string, x: Tensor): void {
@@ -97,7 +97,7 @@ export const sum = op(
     family: "reduce",
     name: "sum",
     takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag", dtype: "dtype" } },
-    doc: "Sum over `dim`. Integers add up in int32 (int64 in int64). An empty sum is 0.",
+    doc: "Sum over `dim`. Integers add up in int32 (int64 in int64), or in the `dtype` asked for. An empty sum is 0.",
     samples: [[t(2, 3)], [t(2, 3), 1], [t(2, 3, 4), [0, -1], { keepdim: true }], [t()], [t(0, 3), 0], [t(3, 0), 0]],
     differentiable: true,
   },
@@ -106,7 +106,7 @@ export const sum = op(
     const dims = readDims("sum", dim, source.ndim)
     const { shape } = source
     const [out] = apply({ name: "sum", keep: [], vjp: sumRule(shape, dims) }, [source], () => [
-      finish(reduceKept("sum", source, dims, sumDType(source.dtype)), dims, options.keepdim),
+      finish(reduceKept("sum", source, dims, options.dtype ?? sumDType(source.dtype)), dims, options.keepdim),
     ])
     return out
   },

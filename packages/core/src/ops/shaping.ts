@@ -16,7 +16,8 @@ function checkList(name: string, tensors: readonly Tensor[]): void {
   commonDevice(name, tensors)
 }
 
-const promoted = (tensors: readonly Tensor[]): DType => tensors.map((x) => x.dtype).reduce(promote)
+const promoted = (name: string, tensors: readonly Tensor[]): DType =>
+  tensors.map((x) => x.dtype).reduce((a, b) => promote(a, b, name))
 
 /** Writes `source`, converted, to a window of `out`. */
 function writeTo(out: Tensor, window: Geometry, source: Tensor): void {
@@ -75,7 +76,7 @@ export const cat = op(
     const vjp = catRule(tensors.map((x) => x.shape), lengths, d) // prettier-ignore
     const [out] = apply({ name: "cat", keep: [], vjp }, tensors, (device) => {
       const shape = first.shape.map((size, i) => (i === d ? total : size))
-      const result = output(device, shape, promoted(tensors))
+      const result = output(device, shape, promoted("cat", tensors))
       let start = 0
       tensors.forEach((x, i) => {
         if (lengths[i] > 0) writeTo(result, stepped(result, d, start, lengths[i]), x)
@@ -130,7 +131,7 @@ const stackRule =
 function stacked(tensors: readonly Tensor[], d: number): Tensor {
   const [out] = apply({ name: "stack", keep: [], vjp: stackRule(d) }, tensors, (device) => {
     const { shape } = tensors[0]
-    const result = output(device, [...shape.slice(0, d), tensors.length, ...shape.slice(d)], promoted(tensors))
+    const result = output(device, [...shape.slice(0, d), tensors.length, ...shape.slice(d)], promoted("stack", tensors))
     tensors.forEach((x, i) => writeTo(result, selected(result, d, i), x))
     return [result]
   })

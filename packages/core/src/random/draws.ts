@@ -1,5 +1,5 @@
 // Uniform, integer, permutation and coin draws, the same numbers as PyTorch's CPU generator. Normals are in normal.ts.
-import type { DType } from "@rondo/backend"
+import type { DType, HostArray } from "@rondo/backend"
 import { DTypeError, ValueError, checkDType, hostArray } from "@rondo/backend"
 import { checkCount, checkValue, real, realArray } from "./check.js"
 import type { RealArrays, RealDType } from "./check.js"
@@ -88,7 +88,9 @@ export type ArrayOf<D extends DType> = D extends RealDType
     ? BigInt64Array
     : D extends "int32"
       ? Int32Array
-      : Uint8Array
+      : D extends "uint32"
+        ? Uint32Array
+        : Uint8Array
 
 /** Bounds and dtype of `randint`. */
 export interface RandintOptions<D extends DType> {
@@ -104,6 +106,7 @@ export interface RandintOptions<D extends DType> {
 function wholeRange(dtype: DType): [bigint, bigint] {
   if (dtype === "bool") return [0n, 1n]
   if (dtype === "uint8") return [0n, 255n]
+  if (dtype === "uint32") return [0n, 2n ** 32n - 1n]
   const bits = dtype === "int32" ? 31n : dtype === "int64" ? 63n : BigInt(real[dtype].digits)
   const end = 2n ** bits
   return dtype === "int32" || dtype === "int64" ? [-end, end - 1n] : [-end, end]
@@ -153,7 +156,7 @@ function checkWhole(value: unknown, name: string): void {
   throw new ValueError(`randint: ${name}: got ${String(value)}, expected a whole number (a bigint beyond 2^53)`)
 }
 
-type NumberArray = Float32Array | Float64Array | Uint16Array | Int32Array | Uint8Array
+type NumberArray = Exclude<HostArray, BigInt64Array>
 
 function fillInt(g: Generator, out: NumberArray, to: { base: number; range: number; dtype: DType }): void {
   const { base, range, dtype } = to
@@ -184,7 +187,7 @@ function fillInt64(g: Generator, out: BigInt64Array, to: { base: bigint; range: 
 
 /**
  * `n` whole numbers over the natural range of `dtype`, as `tensor.random_()`: [0, 2^31) for int32, [0, 2^63) for int64,
- * [0, 256) for uint8, 0 or 1 for bool, and [0, 2^digits] for floating dtypes.
+ * [0, 2^32) for uint32, [0, 256) for uint8, 0 or 1 for bool, and [0, 2^digits] for floating dtypes.
  *
  * @throws ValueError when `n` is no count.
  */
@@ -201,7 +204,7 @@ export function randomWhole<D extends DType>(generator: Generator, n: number, dt
       out[i] = Number(((BigInt(high) << 32n) | BigInt(low)) % range)
     }
   } else {
-    const whole = dtype === "bool" || dtype === "uint8" || dtype === "int32"
+    const whole = dtype === "bool" || dtype === "uint8" || dtype === "int32" || dtype === "uint32"
     const range = whole ? Number(wholeRange(dtype)[1]) + 1 : 2 ** real[dtype as RealDType].digits + 1
     fillInt(generator, out, { base: 0, range, dtype })
   }

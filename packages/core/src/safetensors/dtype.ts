@@ -37,6 +37,7 @@ const fileNames = {
   bool: "BOOL",
   uint8: "U8",
   int32: "I32",
+  uint32: "U32",
   int64: "I64",
   float16: "F16",
   bfloat16: "BF16",

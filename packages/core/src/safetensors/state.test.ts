@@ -72,7 +72,7 @@ describe("a state dict", () => {
     const wide = serializeSafetensors({
       a: { dtype: "I8", shape: [2], data: new Uint8Array([255, 1]) },
       b: { dtype: "U16", shape: [1], data: new Uint8Array([255, 255]) },
-      c: { dtype: "U32", shape: [1], data: new Uint8Array([255, 255, 255, 255]) },
+      c: { dtype: "U64", shape: [1], data: new Uint8Array([255, 255, 255, 255, 0, 0, 0, 0]) },
     })
     const { a, b, c } = await loadSafetensors(wide)
     expect([a.tolistSync(), b.tolistSync(), c.tolistSync()]).toEqual([[-1, 1], [65535], [4294967295n]])

@@ -116,7 +116,6 @@ const elementTypes: Partial<Record<StoredDType, ElementType>> = {
   I8: "int8",
   I16: "int16",
   U16: "uint16",
-  U32: "uint32",
   U64: "uint64",
 }
 
@@ -153,7 +152,7 @@ function wanted(
  * Loads tensors from a safetensors file: bytes, a Blob or File, a `fetch` response, a stream, a {@link ByteSource}, or a file
  * that {@link openSafetensors} opened. The header is checked before anything is made; a stream is taken in one tensor at a
  * time; of other inputs only the wanted tensors are read. Integers that tensors lack are widened: I8, I16 and U16 to int32,
- * U32 and U64 to int64.
+ * U64 to int64.
  *
  * @returns The tensors in the order of their data. Nothing is left behind if it throws.
  * @throws FormatError for a malformed or truncated file, saying where; DTypeError for element types that tensors, or the

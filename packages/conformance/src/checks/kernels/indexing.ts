@@ -5,8 +5,10 @@ import { type Layout, type Memory, strays, withMemory } from "../../memory.js"
 import { indexesOf, stored } from "../../naive.js"
 import type { Case, Context } from "../../suite.js"
 
-const filled = (count: number, dtype: DType, seed = 0): number[] =>
-  Array.from({ length: count }, (_, i) => stored(((i * 13 + seed) % 23) * (dtype.includes("float") ? 0.5 : 1), dtype))
+const filled = (count: number, dtype: DType, seed = 0): number[] => {
+  const scale = dtype.includes("float") ? 0.5 : dtype === "uint32" ? 2 ** 28 - 1 : 1
+  return Array.from({ length: count }, (_, i) => stored(((i * 13 + seed) % 23) * scale, dtype))
+}
 const places = (count: number, size: number): number[] =>
   Array.from({ length: count }, (_, i) => (i * 7 + (i >> 2)) % size)
 
@@ -151,7 +153,8 @@ export function indexingCases(context: Context): Case[] {
   const plain = context.dtypes.flatMap((dtype) =>
     kinds
       .filter((kind) => kind !== "add" || dtype !== "bool")
-      .flatMap((kind) => geometries.map(([shape, dim, count]) => indexingCase(context, { kind, shape, dim, count, dtype, index: "int32", layout: "plain" }))),
+      // Places are those of int32.
+      .flatMap((kind) => geometries.slice(dtype === "uint32" ? 4 : 0).map(([shape, dim, count]) => indexingCase(context, { kind, shape, dim, count, dtype, index: "int32", layout: "plain" }))),
   ) // prettier-ignore
   const strided = kinds.flatMap((kind) =>
     (["permuted", "stepped", "reversed"] as const).flatMap((layout) =>

@@ -1,6 +1,6 @@
 // Cases of the map kernel: every operator in every dtype, conversions, several outputs, scalars, sharing, layouts, aliasing.
 import {
-  anyUnary, arithmetic, byteSize, category, comparison, computeDType, type DType, e, type Expr, floatUnary, isFloat, type Operator, operators, type View,
+  anyUnary, arithmetic, byteSize, comparison, computeDType, type DType, e, type Expr, floatUnary, isFloat, type Operator, operators, type View,
 } from "@rondo/backend" // prettier-ignore
 import { compareValues, epsilon, hold, type Tolerance } from "../../compare.js"
 import { type Layout, layoutNames, strays, withMemory } from "../../memory.js"
@@ -57,6 +57,8 @@ const floats = [0.1, -0.1, 0.5, -0.5, 1.5, 2.5, -2.5, 3, -3, 0.999, 7.25, -20, 1
 function groups(op: Operator, dtype: DType): Record<string, readonly number[]> {
   if (dtype === "bool") return { values: [0, 1] }
   if (dtype === "uint8") return { values: [0, 1, 2, 3, 7, 100, 200, 255] }
+  if (dtype === "uint32")
+    return { values: [0, 1, 2, 3, 7, 31, 65537, 2 ** 31 - 1, 2 ** 31, 2 ** 31 + 5, 2 ** 32 - 2, 2 ** 32 - 1] }
   if (!isFloat(dtype)) {
     const top = 2 ** (dtype === "int64" ? 53 : 31) - 1
     return op === "pow"
@@ -135,9 +137,15 @@ function operatorCases(context: Context, dtype: DType): Case[] {
 function castValues(from: DType, to: DType): number[] {
   const list = [0, 1, 2, 100, 127, 200, 255]
   if (from === "bool") return [0, 1]
-  const negative = from !== "uint8" && !(isFloat(from) && to === "uint8")
+  const unsigned = from === "uint8" || from === "uint32"
+  const negative = !unsigned && !(isFloat(from) && to === "uint8")
   if (negative) list.push(-1, -3, -100)
   if (!isFloat(from) && from !== "uint8") list.push(300, 70000, 2 ** 31 - 1, 16777217)
+  // On both sides of ties between floats, also of those that rounding with a sign would see.
+  if (from === "uint32")
+    list.push(2 ** 31 + 128, 2 ** 31 + 384, 2 ** 32 - 385, 2 ** 32 - 384, 2 ** 32 - 128, 2 ** 32 - 1)
+  if (isFloat(from) && to === "uint32")
+    list.push(65504, ...(from === "float16" ? [] : [2 ** 31, 2 ** 32 - 2 ** 24, -(2 ** 31)]))
   if (from === "int64") list.push(2 ** 40 + 3, -(2 ** 33))
   if (isFloat(from)) list.push(0.5, 1.9, 2.5, 0.1, ...(negative ? [-1.9, -0.25] : []))
   if (isFloat(from) && (isFloat(to) || to === "bool"))
@@ -277,7 +285,7 @@ export function mapCases(context: Context): Case[] {
   const { dtypes } = context
   const pairs = dtypes.flatMap((from) => dtypes.filter((to) => to !== from).map((to) => castCase(context, from, to)))
   const narrow = dtypes.filter(
-    (dtype) => byteSize(dtype) <= 4 && (category(dtype) !== "int" || dtype !== "int32") && dtype !== "bool",
+    (dtype) => byteSize(dtype) <= 4 && dtype !== "int32" && dtype !== "uint32" && dtype !== "bool",
   )
   const layouts = narrow.flatMap((dtype) =>
     layoutShapes.flatMap((shape) => layoutNames.flatMap((layout) => [

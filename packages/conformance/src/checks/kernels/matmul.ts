@@ -23,10 +23,10 @@ interface Setup {
 }
 
 const filled = (count: number, seed: number, dtype: DType): number[] => {
-  const scale = isFloat(dtype) ? 0.21 : 1
-  return Array.from({ length: count }, (_, i) =>
-    stored((((i * 29 + seed * 7) % 19) - (dtype === "uint8" ? 0 : 9)) * scale, dtype),
-  )
+  // Products of uint32 pass 2^32; their sums stay where doubles are exact.
+  const scale = isFloat(dtype) ? 0.21 : dtype === "uint32" ? 65537 : 1
+  const low = dtype === "uint8" || dtype === "uint32" ? 0 : 9
+  return Array.from({ length: count }, (_, i) => stored((((i * 29 + seed * 7) % 19) - low) * scale, dtype))
 }
 
 interface Operand {
@@ -150,9 +150,17 @@ function structures(dtype: DType): Setup[] {
   ]
 }
 
+/** What a dtype's arithmetic shows in: sums that are added to, and long ones. */
+const arithmetic = ({ bias, accumulate, epilogue, k }: Setup): boolean =>
+  bias === "full" || accumulate === true || epilogue === true || k >= 70
+
 /** bool has no products, and core never multiplies uint8 matrices of more than it can hold. */
 export function matmulCases(context: Context): Case[] {
   const usable = context.dtypes.filter((dtype) => dtype !== "bool" && dtype !== "uint8")
   const swept = usable.filter((dtype) => dtype === "float32" || dtype === "float64")
-  return [...swept.flatMap(sizeSweep), ...usable.flatMap(structures)].map((setup) => matmulCase(context, setup))
+  const structured = usable.flatMap((dtype) =>
+    // Layouts are those of int32.
+    dtype === "uint32" ? structures(dtype).filter(arithmetic) : structures(dtype),
+  )
+  return [...swept.flatMap(sizeSweep), ...structured].map((setup) => matmulCase(context, setup))
 }
