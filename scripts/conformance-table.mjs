@@ -9,7 +9,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..")
 const folder = join(root, "reports")
 const page = join(root, "docs/conformance.md")
 // Narrowest last: the order in which people look for them.
-const dtypeOrder = ["float32", "float64", "float16", "bfloat16", "int32", "int64", "uint8", "bool", "-"]
+const dtypeOrder = ["float32", "float64", "float16", "bfloat16", "int32", "uint32", "int64", "uint8", "bool", "-"]
 const marks = { pass: "✓", part: "◐", skip: "–", fail: "✗" }
 const rank = { pass: 0, part: 1, skip: 1, fail: 3 }
 

@@ -1,6 +1,6 @@
 // Tests of uint32 where it meets the host: creation, reading, printing, files, draws, indices, promotion. Arithmetic on every backend
 // is the conformance suite's. Numbers are those of numpy.uint32, or of BigInt.asUintN.
-import { DTypeError, ValueError } from "@rondo/backend"
+import { type DType, DTypeError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
 import fc from "fast-check"
 import { beforeAll, describe, expect, test } from "vitest"
@@ -8,7 +8,6 @@ import {
   arange,
   cat,
   currentDevice,
-  type DType,
   empty,
   formatNumpy,
   full,

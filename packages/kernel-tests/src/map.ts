@@ -140,10 +140,13 @@ function describeOperators({ dtypes }: Subject, compare: Compare): void {
       const exprs = list.map((value) => e.const(value, "float32"))
       return compare(exprs, [], [], flat(5))
     })
-    it("all integers that floats round", () => {
-      const large = e.add(e.input(0, "int32"), e.const(16777216, "int32"))
-      return compare([e.cast(large, "float32")], ["int32"], [flat(391)], flat(391))
-    })
+    it("all integers that floats round", async () => {
+      // Of uint32 also beyond 2^31, where neighbouring floats are 256 apart.
+      for (const [dtype, from] of [["int32", 2 ** 24], ["uint32", 2 ** 24], ["uint32", 2 ** 31 + 2 ** 30]] as const) {
+        const large = e.add(e.input(0, dtype), e.const(from, dtype))
+        await compare([e.cast(large, "float32")], [dtype], [flat(391)], flat(391), { note: `${dtype} ${from}` })
+      }
+    }) // prettier-ignore
   })
 }
 

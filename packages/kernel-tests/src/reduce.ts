@@ -219,6 +219,8 @@ function describeRules({ devices, dtypes, slow }: Subject, check: CheckReduction
     it("wraps integers", async () => {
       await check("sum", operandOf("int32", [2], [2 ** 31 - 1, 1]), [0])
       await check("prod", operandOf("int32", [3], [65537, 65537, -3]), [0])
+      await check("sum", operandOf("uint32", [2], [2 ** 32 - 1, 2]), [0])
+      await check("prod", operandOf("uint32", [3], [65537, 65537, 3]), [0])
       await check("sum", operandOf("uint8", [3], [200, 100, 1]), [0])
       await check("sum", operandOf("bool", [3], [1, 1, 0]), [0], e.input(0, "bool"), "int32")
     })

@@ -12,6 +12,7 @@ const ends: Partial<Record<DType, readonly number[]>> = {
   float16: [2 ** -24, 1023 * 2 ** -24, 65504],
   bfloat16: [2 ** -133, 2 ** -127, 3e38],
   int32: [1, 2 ** 31 - 1, 2 ** 31],
+  uint32: [1, 2 ** 31 - 1, 2 ** 31],
 }
 
 /** Registers the cases. */
