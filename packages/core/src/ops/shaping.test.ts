@@ -232,6 +232,23 @@ describe("softmax", () => {
     expect(list(softmax(tensor([2, 2]).to("float16"), 0))).toEqual([0.5, 0.5])
     expect(() => softmax(zeros(2, { dtype: "int32" }), 0)).toThrow(DTypeError)
   })
+  test.each(["float32", "float64", "float16"] as const)("lines of a large %s tensor are as lines alone", (dtype) => {
+    const x = count(70, 64).mul(0.37).sin().mul(9).to(dtype)
+    x.index(3, ":").fill_(-Infinity)
+    x.index(4, 5).fill_(NaN)
+    x.index(5, "2:9").fill_(-Infinity)
+    for (const view of [x, x.t(), x.flip([1]), x.unsqueeze(1)]) {
+      const whole = softmax(view, -1)
+      for (const line of [0, 3, 4, 5, 63])
+        expect(list(whole.select(0, line))).toEqual(list(softmax(view.select(0, line), -1)))
+    }
+  })
+  test("of many elements as PyTorch's", () => {
+    // torch.softmax(torch.arange(4900).reshape(70, 70).double().mul(0.37).sin(), d)[3, :2] for d = 0, 1
+    const x = arange(4900).reshape(70, 70).to("float64").mul(0.37).sin()
+    near(softmax(x, 0).index(3, ":2"), [0.023036718268078193, 0.017199217314429787])
+    near(softmax(x, 1).index(3, ":2"), [0.023452797066128163, 0.017517349270490302])
+  })
 })
 
 describe("einsum", () => {

@@ -40,6 +40,9 @@ const narrow = (x: Expr, dtype: DType): Expr => e.cast(x, dtype)
 interface Forms {
   /** exp(x - top) */
   readonly weight: Expr
+  readonly weights: Kernel
+  /** The weights, if they were written down, by their sum. */
+  readonly shares: Kernel
   readonly softmax: Kernel
   readonly logSoftmax: Kernel
   /** Of gradient and result: what is summed, and the gradient of the input from that sum. */
@@ -56,6 +59,8 @@ const forms = remembered((dtype): Forms => {
   const [g, out] = [wide(0, dtype), wide(1, dtype)]
   return {
     weight,
+    weights: map(weight),
+    shares: map(e.div(wide(0, dtype), top)),
     softmax: map(e.div(weight, total)),
     logSoftmax: map(e.sub(e.sub(x, top), e.log(total))),
     product: e.mul(g, out),
@@ -84,11 +89,25 @@ function reduced(
   return out
 }
 
+/**
+ * Whether exponentials are written down rather than computed twice: on processors, which can be read at once, that is cheaper if
+ * another kernel is worth it. GPUs compute faster than they write. 16-bit floats would be rounded before they are added up.
+ */
+const writesWeights = ({ shape, dtype, device }: Tensor): boolean =>
+  device.backend.capabilities.syncRead && computeDType(dtype) === dtype && sizeOf(shape) >= 4096
+
 function forward(device: Device, x: Tensor, d: number, log: boolean): Tensor {
   const out = output(device, x.shape, x.dtype)
   if (sizeOf(x.shape) === 0) return out
   const form = forms(x.dtype)
   const top = reduced(device, "max", wide(0, x.dtype), [x], d)
+  if (!log && writesWeights(x)) {
+    execute(form.weights, [x, stretched(top, x.shape)], [out])
+    const total = reduced(device, "sum", wide(0, x.dtype), [out], d)
+    execute(form.shares, [out, stretched(total, x.shape)], [out])
+    for (const passing of [top, total]) passing.dispose()
+    return out
+  }
   const total = reduced(device, "sum", form.weight, [x], d, [top])
   execute(log ? form.logSoftmax : form.softmax, [x, stretched(top, x.shape), stretched(total, x.shape)], [out])
   for (const passing of [top, total]) passing.dispose()
