@@ -1,7 +1,9 @@
 // Products of every dtype, shape and layout against the reference; how many dispatches they take.
-import { e } from "@rondo/backend"
+import { e, type View } from "@rondo/backend"
 import { combinations, describeProducts, operandOf, product, type Product, runProduct } from "@rondo/kernel-tests"
 import { describe, expect, it } from "vitest"
+import { blockForm } from "./matmul/blocks.js"
+import { problemOf } from "./matmul/problem.js"
 import { bothForms, openForTest, subjectOf } from "../test/testing.js"
 
 const device = await openForTest()
@@ -34,6 +36,23 @@ if (device) {
         ])
           await subject.agree(`${offsets}`, { kind: "matmul", bias: offsets.length > 2 }, offsets.map(at), [out])
       })
+    })
+
+    it("blocks of every form, where blocks are", async () => {
+      const sizes = [[20, 20, 20], [64, 100, 4], [4, 100, 64], [64, 36, 63], [140, 24, 132]] as const // prettier-ignore
+      const forms = sizes.map((size) => {
+        const [, [a, b], [out]] = product({ size }).slice(0, 3) as [unknown, View[], View[]]
+        const { rows, cols } = blockForm(problemOf(a, b, [out])).form
+        return `${rows} x ${cols}`
+      })
+      expect(forms).toEqual(["4 x 4", "8 x 4", "4 x 8", "8 x 8", "16 x 8"])
+      for (const [size, [a, b]] of combinations(1, sizes, [
+        ["rows", "rows"],
+        ["columns", "spread"],
+      ] as const)) {
+        const [kernel, inputs, outputs] = product({ size, a, b, aligned: true })
+        await subject.agree(`[${size}] ${a} ${b}`, kernel, inputs, outputs)
+      }
     })
 
     it("shares of k take two dispatches, and are gathered in their order", async () => {
