@@ -172,7 +172,7 @@ function checkTargets(name: string, x: Tensor, target: Tensor, dim: number): voi
   }
   if (isFloat(target.dtype) || target.dtype === "bool" || target.dtype === "uint32") {
     throw new DTypeError(
-      `${name}: class targets must be signed integers: got ${target.dtype}; make them with dtype "int32"`,
+      `${name}: class targets must be int32, int64 or uint8: got ${target.dtype}; make them with dtype "int32"`,
     )
   }
 }

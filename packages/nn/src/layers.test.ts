@@ -72,6 +72,11 @@ describe("shapes and dtypes that do not fit", () => {
 
   it("names a class that does not exist, and a probability outside of 0 to 1", () => {
     expect(() => nn.crossEntropy(ones(2, 3), tensor([0, 3], { dtype: "int32" })).itemSync()).toThrow(IndexError)
+    for (const dtype of ["bool", "uint32"] as const) {
+      expect(() => nn.nllLoss(ones(2, 3), tensor([0, 1], { dtype }))).toThrow(
+        `nllLoss: class targets must be int32, int64 or uint8: got ${dtype}; make them with dtype "int32"`,
+      )
+    }
     expect(() => new BCELoss().forward(tensor([0.5, 1.5]), ones(2))).toThrow(/must lie between 0 and 1: got 0.5 to 1.5/)
     expect(() => new BCELoss().forward(tensor([NaN]), ones(1))).toThrow(ValueError)
     const pair = [ones(1, 1, 1)] as unknown as [ReturnType<typeof ones>, ReturnType<typeof ones>]
