@@ -6,6 +6,7 @@ import {
   capture,
   currentDevice,
   Device,
+  detectAnomaly,
   dropoutMask,
   embedding,
   grad,
@@ -94,6 +95,16 @@ describe("numbers", () => {
     }
     for (const every of [1, 3, 100]) expect(run((step) => capture(step), every)).toEqual(run((step) => step, every))
   })
+  test("of gradients that are dropped every few calls need few recordings", () => {
+    const w = tensor([1, 2], { requiresGrad: true })
+    const captured = capture(() => w.square().sum().backward())
+    for (let i = 0; i < 40; i++) {
+      if (i % 4 === 0) w.grad = null
+      captured()
+      expect(w.grad?.tolistSync()).toEqual([2, 4].map((g) => g * ((i % 4) + 1)))
+    }
+    expect(captured.recordings).toBe(3)
+  })
   test("of second derivatives", () => {
     const x = tensor([1, 2, 3], { requiresGrad: true })
     const captured = capture(() => {
@@ -137,6 +148,46 @@ describe("numbers", () => {
     const outer = capture((x: Tensor) => inner(x).add(1))
     for (let i = 0; i < 4; i++) expect(outer(tensor(i)).itemSync()).toBe(3 * i + 1)
     expect([inner.recordings, outer.recordings]).toEqual([0, 1])
+  })
+  test("inside of another captured body carry no graph either", () => {
+    const [w, v] = [tensor([1, 2], { requiresGrad: true }), tensor([3, 4], { requiresGrad: true })]
+    const inner = capture((x: Tensor) => x.mul(w))
+    const outer = capture((x: Tensor) => inner(x).mul(v).sum().backward())
+    for (let i = 0; i < 4; i++) outer(ones(2))
+    expect([w.grad, v.grad?.tolistSync()]).toEqual([null, [4, 8]])
+  })
+  test("of inputs that show inputs of the call before", () => {
+    const run = (wrap: (body: (x: Tensor, last: Tensor) => Tensor[]) => (x: Tensor, last: Tensor) => Tensor[]) => {
+      const step = wrap((x, last) => [x.sub(last), x])
+      let last: Tensor = zeros(2, 2)
+      return lists(6, (i) => {
+        const [difference, seen] = step(tensor([[i, i * i], [1, 2 * i]]), last) // prettier-ignore
+        last = seen.t()
+        return difference
+      })
+    }
+    expect(run((step) => capture(step))).toEqual(run((step) => step))
+  })
+  test("of inputs that the body disposes of", () => {
+    const captured = capture((x: Tensor, y: Tensor) => {
+      const sum = x.add(y)
+      x.dispose()
+      const result = sum.mul(2)
+      sum.dispose()
+      return result
+    })
+    let state = tensor([0])
+    const states = lists(5, (i) => (state = captured(tensor([i]), state)))
+    expect(states).toEqual([[0], [2], [8], [22], [52]])
+  })
+  test("on devices of one name", () => {
+    const devices = [currentDevice(), new Device(new CpuJs())]
+    const captured = capture((x: Tensor) => x.add(1))
+    for (let i = 0; i < 8; i++) {
+      const result = captured(tensor([i], { device: devices[i % 2] }))
+      expect([result.tolistSync(), result.device]).toEqual([[i + 1], devices[i % 2]])
+    }
+    expect(captured.recordings).toBe(2)
   })
   test("under noGrad and outside are recordings of their own", () => {
     const w = tensor(2, { requiresGrad: true })
@@ -216,6 +267,18 @@ describe("recorded anew", () => {
     w.rehome(tensor([4]))
     expect(captured(tensor([5])).itemSync()).toBe(20)
   })
+  test("when a leaf stops or starts to want gradients", () => {
+    const run = (wrap: (step: () => void) => () => void): unknown[] => {
+      const [w, v] = [tensor([1, 2], { requiresGrad: true }), tensor([3, 4], { requiresGrad: true })]
+      const step = wrap(() => w.mul(v).square().sum().backward())
+      return Array.from({ length: 9 }, (_, i) => {
+        v.requiresGrad = i < 4 || i > 6
+        step()
+        return [w.grad?.tolistSync(), v.grad?.tolistSync()]
+      })
+    }
+    expect(run((step) => capture(step))).toEqual(run((step) => step))
+  })
   test("after an error in the body, which changes nothing for later calls", () => {
     let fails = false
     const w = tensor([1, 2], { requiresGrad: true })
@@ -258,6 +321,11 @@ describe("what cannot be captured is an error, and no later call suffers", () =>
     const call = recorded(() => embedding(w, tensor([1, 2], { dtype: "int32" }), { sparse: true }).sum().backward()) // prettier-ignore
     expect(call).toThrow(/backward: cannot be captured: gradients in rows/)
   })
+  test("inputs changed in place", () => {
+    const captured = capture((x: Tensor, state: Tensor) => void state.add_(x))
+    captured(ones(2), zeros(2))
+    expect(() => captured(ones(2), zeros(2))).toThrow(/capture: the body changes input 1 in place/)
+  })
   test("two devices", () => {
     const other = new Device(new CpuJs())
     const [x, y] = [ones(2), ones(2, { device: other })]
@@ -288,16 +356,73 @@ test("observers hear the kernels of replays, and nothing is recorded for backwar
   expect(result.device).toBe(currentDevice())
 })
 
-test("uncaptured parts run at every call, may read values, and find what was made before them, in whatever scope", () => {
-  const seen: number[] = []
-  const captured = capture((x: Tensor) => {
-    const doubled = scope(() => {
-      const inner = x.mul(2)
-      uncaptured(() => void seen.push(inner.add(1).itemSync() as number))
-      return inner.add(0)
+test("graphs that saved a result find out that it was overwritten", () => {
+  const w = tensor([1, 2], { requiresGrad: true })
+  const captured = capture((x: Tensor) => x.mul(2))
+  for (let i = 0; i < 3; i++) captured(ones(2)).mul(w).sum().backward()
+  const late = captured(ones(2)).mul(w).sum()
+  captured(zeros(2))
+  expect(() => late.backward()).toThrow(/was changed in place/)
+})
+
+test("what is called in anomaly mode runs as it is", () => {
+  const x = tensor([0], { requiresGrad: true })
+  const captured = capture(() => x.sqrt().mul(0).sum().backward())
+  for (let i = 0; i < 3; i++) captured()
+  expect(() => detectAnomaly(captured)).toThrow(/produced a NaN/)
+})
+
+describe("uncaptured", () => {
+  test("parts run at every call, may read values, and find what was made before them, in whatever scope", () => {
+    const seen: number[] = []
+    const captured = capture((x: Tensor) => {
+      const doubled = scope(() => {
+        const inner = x.mul(2)
+        uncaptured(() => void seen.push(inner.add(1).itemSync() as number))
+        return inner.add(0)
+      })
+      uncaptured(() => void seen.push(doubled.itemSync() as number))
     })
-    uncaptured(() => void seen.push(doubled.itemSync() as number))
+    for (let i = 0; i < 4; i++) scope(() => captured(tensor(i)))
+    expect(seen).toEqual([1, 0, 3, 2, 5, 4, 7, 6])
   })
-  for (let i = 0; i < 4; i++) scope(() => captured(tensor(i)))
-  expect(seen).toEqual([1, 0, 3, 2, 5, 4, 7, 6])
+  test("parts find what was disposed of after them, and inputs that they did not use before", () => {
+    const seen: unknown[] = []
+    let calls = 0
+    const captured = capture((x: Tensor) => {
+      const doubled = x.mul(2)
+      uncaptured(() => void seen.push(doubled.itemSync()))
+      doubled.dispose()
+      uncaptured(() => ++calls === 4 && seen.push(x.itemSync()))
+      return x.add(1)
+    })
+    for (let i = 0; i < 6; i++) scope(() => seen.push(captured(tensor(i)).itemSync()))
+    expect(seen).toEqual([0, 1, 2, 2, 4, 3, 6, 3, 4, 8, 5, 10, 6])
+  })
+  test("parts run under noGrad where they stand there", () => {
+    const w = tensor([1, 2], { requiresGrad: true })
+    const captured = capture(() => noGrad(() => uncaptured(() => void w.mul_(2))))
+    for (let i = 0; i < 4; i++) captured()
+    expect(w.tolistSync()).toEqual([16, 32])
+  })
+  test("parts must leave gradients as they were recorded", () => {
+    const w = tensor([1, 2], { requiresGrad: true })
+    const stepOf = (drop: () => void): (() => unknown) => {
+      let calls = 0
+      w.grad = null
+      return capture(() => {
+        uncaptured(() => calls++ % 3 === 0 && drop())
+        w.square().sum().backward()
+      })
+    }
+    const dropping = stepOf(() => (w.grad = null))
+    for (let i = 0; i < 3; i++) dropping()
+    expect(dropping).toThrow(GradientError)
+    const clearing = stepOf(() => w.grad?.zero_())
+    const sums = Array.from({ length: 6 }, () => (clearing(), w.grad?.tolistSync()))
+    expect(sums).toEqual([[2, 4], [4, 8], [6, 12], [2, 4], [4, 8], [6, 12]]) // prettier-ignore
+  })
+  test("needs a function", () => {
+    expect(() => uncaptured(3 as never)).toThrow(/uncaptured: needs a function to run, got number/)
+  })
 })

@@ -1,8 +1,9 @@
 // Steps that are recorded once and replayed: the numbers of ordinary calls without the work of building them in JavaScript.
 import { GradientError, shapeText, ValueError } from "@rondo/backend"
 import { describe } from "./arguments.js"
+import type { Device } from "./device.js"
 import { mode } from "./graph.js"
-import { type Place, placeOf, Recording, shown } from "./recording.js"
+import { type Place, placeOf, Recording, renewed } from "./recording.js"
 import { outsideScopes } from "./scope.js"
 import { tape, withTape } from "./tape.js"
 import { Tensor } from "./tensor.js"
@@ -23,6 +24,9 @@ interface Known {
   readonly rebuild: () => unknown
 }
 
+// Recordings kept for inputs of one form: where gradients add up over several calls, the first finds none, the others one.
+const most = 2
+
 /**
  * Records what `body` does and replays it: the kernels alone, on memory of their own, without operations, graph or
  * gradient rules being built again. For training steps and time steps of small models, whose time goes to JavaScript. CUDA
@@ -31,18 +35,22 @@ interface Known {
  * The first call with inputs of some shapes and dtypes runs the body as it is, the second records it, all further ones replay it. Each call
  * runs the step once, and all give the numbers that the body gives.
  *
- * - Inputs are tensors and may be others at each call. Tensors that the body uses from outside, as parameters, are used where
- *   they are; the body may change them in place.
+ * - Inputs are tensors and may be others at each call; the body works on copies. Tensors that it uses from outside, as
+ *   parameters, are used where they are; the body may change them in place.
  * - Results are tensors, or arrays and plain objects of them. They carry no graph, and **the next replay overwrites them**:
  *   `clone()` what must last.
- * - `backward()` inside sets or adds to gradients of leaves as always; optimisers' `zeroGrad` and `step` may be inside or
- *   outside, dropout and other random tensors are drawn anew.
+ * - `backward()` inside sets or adds to gradients of leaves as always; optimisers' `zeroGrad` and `step`, and schedulers'
+ *   `step`, may be inside or outside; dropout and other random tensors are drawn anew.
  * - JavaScript of the body runs when it is recorded, never at a replay: numbers and branches stay what they were, a variable
- *   that it sets is not set again. `uncaptured` calls a part at every replay. After `train()` and `eval()`, dispose.
+ *   that it sets is not set again. `uncaptured` calls a part at every replay. After `train()`, `eval()` and an optimiser's
+ *   `addParamGroup`, dispose.
  *
- * If a tensor that the body uses is disposed or moved, or a leaf has a gradient where it had none, the body is recorded anew.
- * Throws a ValueError for reading values inside, for bodies that return promises, and for inputs that are no tensors; a
- * GradientError for inputs that require gradients; a DeviceError for work on two devices.
+ * If a tensor that the body uses is disposed or moved, or stops or starts to want gradients, the body is recorded anew; so it is
+ * if a leaf has a gradient where it had none, and both recordings are kept. In anomaly mode the body runs as it is.
+ *
+ * Throws a ValueError for reading values inside, for bodies that return promises or change an input in place, and for inputs that are
+ * no tensors; a GradientError for inputs that require gradients, and for uncaptured parts that give leaves other gradients than
+ * when they were recorded; a DeviceError for work on two devices.
  *
  * @example
  * ```ts
@@ -62,37 +70,42 @@ interface Known {
  */
 export function capture<I extends readonly Tensor[], R>(body: (...inputs: I) => R): Captured<I, R> {
   if (typeof body !== "function") throw new ValueError(`capture: needs a function to capture, got ${describe(body)}`)
-  const known = new Map<string, Known | null>()
+  const known = new Map<string, readonly Known[]>()
   let recordings = 0
   const call = (...inputs: I): R => {
     for (const x of inputs) checkInput(x)
-    // Inside of another captured body this is a part of it.
-    if (tape?.refuses) return body(...inputs)
+    // Inside of another captured body this is a part of it; who looks for NaNs wants every operation to be looked at.
+    if (tape?.refuses || mode.anomaly) return ordinary(body, inputs)
     const form = formOf(inputs)
     const found = known.get(form)
     if (found === undefined) {
-      const result = rebuilder(body(...inputs), { detach: true })() as R
-      known.set(form, null)
+      const result = ordinary(body, inputs)
+      known.set(form, [])
       return result
     }
-    if (found?.recording.fits()) {
-      found.recording.fill(inputs)
-      found.recording.replay()
-      return found.rebuild() as R
+    const standing = found.filter(({ recording }) => recording.stands())
+    const fitting = standing.find(({ recording }) => recording.fits())
+    if (fitting) {
+      fitting.recording.fill(inputs)
+      fitting.recording.replay()
+      return fitting.rebuild() as R
     }
-    known.set(form, null)
+    known.set(form, standing)
     const made = record(body, inputs)
-    known.set(form, made)
+    known.set(form, [made, ...standing].slice(0, most))
     recordings++
     return made.rebuild() as R
   }
   const dispose = (): void => {
-    for (const one of known.values()) one?.recording.dispose()
+    for (const { recording } of [...known.values()].flat()) recording.dispose()
     known.clear()
   }
   Object.defineProperty(call, "recordings", { get: () => recordings })
   return Object.assign(call, { dispose, [Symbol.dispose]: dispose }) as unknown as Captured<I, R>
 }
+
+const ordinary = <I extends readonly Tensor[], R>(body: (...inputs: I) => R, inputs: I): R =>
+  rebuilder(body(...inputs), { detach: true })() as R
 
 function checkInput(x: unknown): void {
   if (!(x instanceof Tensor)) throw new ValueError(`capture: inputs must be tensors: got ${describe(x)}`)
@@ -103,9 +116,19 @@ function checkInput(x: unknown): void {
   )
 }
 
+// Names do not tell two devices of a kind apart.
+const numbers = new WeakMap<Device, number>()
+let devices = 0
+
+function numberOf(device: Device): number {
+  let number = numbers.get(device)
+  if (number === undefined) numbers.set(device, (number = devices++))
+  return number
+}
+
 /** What recordings differ by: kernels are made for shapes, and noGrad decides what is done. */
 const formOf = (inputs: readonly Tensor[]): string =>
-  `${mode.record} ${inputs.map(({ device, dtype, shape }) => `${device.name} ${dtype} ${shape.join()}`).join(" ")}`
+  `${mode.record} ${inputs.map(({ device, dtype, shape }) => `${numberOf(device)} ${dtype} ${shape.join()}`).join(" ")}`
 
 function record<I extends readonly Tensor[], R>(body: (...inputs: I) => R, inputs: I): Known {
   const recording = new Recording()
@@ -135,7 +158,7 @@ function rebuilder(value: unknown, { detach }: { readonly detach: boolean }): ()
     if (value.isLeaf && (detach || value.requiresGrad)) return () => value
     if (detach) return () => value.detach()
     const place: Place = placeOf(value)
-    return () => shown(place)
+    return () => renewed(place)
   }
   if (Array.isArray(value)) {
     const parts = value.map((item) => rebuilder(item, { detach }))

@@ -1,11 +1,24 @@
 // What a captured body did, and how it is done again: kernels on memory that stays where it is, gradients of leaves, and what must
 // still be so for that. When to record and when to replay is capture.ts's choice.
-import { byteSize, contiguousStrides, DeviceError, type Kernel, kernels, sizeOf, type Storage, ValueError, type View } from "@rondo/backend" // prettier-ignore
+import {
+  byteSize,
+  contiguousStrides,
+  DeviceError,
+  GradientError,
+  type Kernel,
+  kernels,
+  shapeText,
+  sizeOf,
+  type Storage,
+  ValueError,
+  type View,
+} from "@rondo/backend"
 import { execute, type Placed } from "./apply.js"
 import type { Device } from "./device.js"
 import { allocate, Handle } from "./lifetime.js"
+import { copyOf } from "./place.js"
 import { keep } from "./scope.js"
-import { type Tape, withTape } from "./tape.js"
+import { refuseRows, type Tape, withTape } from "./tape.js"
 import { Tensor, type Geometry } from "./tensor.js"
 
 /** One thing to do again: a kernel, or something else. */
@@ -24,19 +37,17 @@ interface Step {
 class Lent extends Handle {
   /** Keeps the memory alive as long as anything shows it. */
   readonly owner: Handle
-  private readonly recording: Recording
+  /** Null once the body has returned: a gradient that lives on must not hold all that was recorded. */
+  recording: Recording | null
   constructor(owner: Handle, recording: Recording) {
     super(owner.device, owner.storage, null, null)
     this.owner = owner
     this.recording = recording
   }
   override release(): void {
-    if (--this.owners > 0 || this.disposed || !this.recording.open) return
+    if (--this.owners > 0 || this.disposed || !this.recording) return
     this.disposed = true
     this.recording.takeBack(this.owner)
-  }
-  belongsTo(recording: Recording): boolean {
-    return this.recording === recording
   }
 }
 
@@ -47,14 +58,23 @@ class Lent extends Handle {
 class Aside implements Tape {
   readonly refuses = false
   readonly aside = this
+  private readonly seen = new Set<Tensor>()
   allocate(device: Device, bytes: number): Handle {
     return withTape(null, () => allocate(device, bytes))
   }
   saw(tensor: Tensor): void {
-    if (tensor.handle instanceof Lent) keep(tensor)
+    if (!(tensor.handle instanceof Lent) || this.seen.has(tensor)) return
+    this.seen.add(keep(tensor))
+    tensor.handle.owners++
+  }
+  /** What the body disposed of afterwards is there again when a replay comes to the part that uses it. */
+  close(): void {
+    for (const tensor of this.seen) tensor.disposed = false
+    this.seen.clear()
   }
   ran(): void {}
   did(): void {}
+  ranAside(): void {}
   readGrad(): void {}
   setGrad(): void {}
 }
@@ -73,14 +93,24 @@ export const placeOf = ({ handle, dtype, shape, strides, offset }: Tensor): Plac
   geometry: { shape, strides, offset },
 })
 /** A tensor there. */
-export const shown = ({ handle, dtype, geometry }: Place): Tensor => new Tensor(handle, dtype, geometry, null)
+const shown = ({ handle, dtype, geometry }: Place): Tensor => new Tensor(handle, dtype, geometry, null)
+/** What a replay has made there. Graphs that saved what lay there before refuse to use it. */
+export function renewed(place: Place): Tensor {
+  if (place.handle instanceof Lent) place.handle.version++
+  return shown(place)
+}
+
+/** A tensor from outside, with what a replay relies on. */
+interface Watched {
+  readonly tensor: Tensor
+  readonly handle: Handle
+  readonly requiresGrad: boolean
+}
 
 /** A body's kernels, made once and run again. */
 export class Recording implements Tape {
   readonly refuses = true
   readonly aside = new Aside()
-  /** False once the body has returned. */
-  open = true
   private device: Device | null = null
   private readonly steps: Step[] = []
   private readonly owned = new Map<Storage, Handle>()
@@ -89,12 +119,14 @@ export class Recording implements Tape {
   /** Memory that was there before, and the tensors through which it was reached. */
   private readonly outside = new Map<Storage, Handle>()
   private readonly users = new Map<Tensor, Handle>()
-  private watched: readonly (readonly [tensor: Tensor, handle: Handle])[] = []
+  private watched: readonly Watched[] = []
   /** Memory from before that kernels change. */
   private readonly changed = new Set<Handle>()
   /** Gradients that leaves had when the body read them first. */
   private readonly found = new Map<Tensor, Handle | null>()
-  private readonly given = new Set<Tensor>()
+  /** Leaves whose gradients are at a replay what they were here: they were set or looked at since the last uncaptured part. */
+  private readonly sure = new Set<Tensor>()
+  private interrupted = false
   private readonly statics: Placed[] = []
   private readonly copies: Tensor[] = []
 
@@ -103,7 +135,9 @@ export class Recording implements Tape {
     return inputs.map((x) => {
       const handle = this.allocate(x.device, sizeOf(x.shape) * byteSize(x.dtype))
       const geometry = { shape: x.shape, strides: contiguousStrides(x.shape), offset: 0 }
-      const copy = new Tensor(handle, x.dtype, geometry, null)
+      const copy = keep(new Tensor(handle, x.dtype, geometry, null))
+      // A body that disposes of an input must not get its memory for a result, which may be the next input.
+      handle.owners++
       this.copies.push(copy)
       this.statics.push({ storage: handle.storage, dtype: x.dtype, device: x.device, ...geometry })
       return copy
@@ -111,8 +145,12 @@ export class Recording implements Tape {
   }
   /** Brings the inputs to where the kernels read them. */
   fill(inputs: readonly Tensor[]): void {
-    inputs.forEach((x, i) => {
+    // A body that returned an input has shown its place: what lies there is read before anything is written.
+    const shows = ({ storage }: Tensor): boolean => this.statics.some((place) => place.storage === storage)
+    const sources = inputs.map((x) => (shows(x) && sizeOf(x.shape) > 0 ? copyOf(x.device, x) : x))
+    sources.forEach((x, i) => {
       if (sizeOf(x.shape) > 0) execute(kernels.copy(x.dtype, x.dtype), [x], [this.statics[i]])
+      if (x !== inputs[i]) x.dispose()
     })
   }
 
@@ -162,21 +200,30 @@ export class Recording implements Tape {
     this.outside.set(handle.storage, handle)
     this.users.set(tensor, handle)
   }
+  ranAside(again: () => void): void {
+    this.did(again)
+    this.interrupted = true
+    this.sure.clear()
+  }
   readGrad(leaf: Tensor, value: Tensor | null): void {
     // What the body set before is what a replay sets before. A leaf that the body made is nobody's afterwards.
-    if (this.given.has(leaf) || this.found.has(leaf) || this.owns(leaf.handle)) return
-    this.found.set(leaf, value?.handle ?? null)
+    if (this.sure.has(leaf) || this.owns(leaf.handle)) return
+    if (leaf.rowGradient) refuseRows()
+    this.sure.add(leaf)
+    const handle = value?.handle ?? null
+    if (this.interrupted) this.did(() => checkGrad(leaf, handle))
+    else this.found.set(leaf, handle)
   }
   setGrad(leaf: Tensor, value: Tensor | null): void {
     if (this.owns(leaf.handle)) return
-    this.given.add(leaf)
+    this.sure.add(leaf)
     if (value) this.saw(value)
     const place = value && placeOf(value)
     this.did(() => void (leaf.grad = place && keep(shown(place))))
   }
 
   private owns(handle: Handle): boolean {
-    return handle instanceof Lent && handle.belongsTo(this)
+    return handle instanceof Lent && handle.recording === this
   }
   private claim(device: Device): void {
     this.device ??= device
@@ -193,35 +240,55 @@ export class Recording implements Tape {
     )
   }
 
-  /** The body has returned. */
+  /** The body has returned. Throws a ValueError if it changed an input in place. */
   close(): void {
-    this.open = false
-    this.spare.clear()
+    this.copies.forEach(({ handle }, i) => {
+      if (handle.version === 0) return
+      throw new ValueError(
+        `capture: the body changes input ${i} in place, which its caller would not see; clone() it first, or use it from outside of the body`,
+      )
+    })
     // Windows are made anew each time; what a module moves to another device is what they were made of.
-    this.watched = [...this.users].filter(([tensor]) => tensor.base === null)
-    this.users.clear()
+    this.watched = [...this.users]
+      .filter(([tensor]) => tensor.base === null)
+      .map(([tensor, handle]) => ({ tensor, handle, requiresGrad: tensor.requiresGrad }))
+    this.aside.close()
+    this.leave()
   }
   /** The body failed: memory that nothing shows is given back. */
   abandon(): void {
-    for (const copy of this.copies) copy.dispose()
-    this.open = false
+    for (const copy of this.copies) {
+      copy.dispose()
+      copy.handle.release()
+    }
     for (const owners of this.spare.values()) for (const owner of owners) owner.release()
-    this.spare.clear()
+    this.leave()
   }
-  /** Whether everything that was there before is still where it was. */
-  fits(): boolean {
-    for (const [tensor, handle] of this.watched) if (tensor.handle !== handle) return false
+  private leave(): void {
+    for (const handle of this.lent) handle.recording = null
+    this.spare.clear()
+    this.users.clear()
+    this.sure.clear()
+  }
+  /** Whether everything that was there before is still where it was, and wants gradients or not as it did. */
+  stands(): boolean {
+    for (const { tensor, handle, requiresGrad } of this.watched)
+      if (tensor.handle !== handle || tensor.requiresGrad !== requiresGrad) return false
     for (const handle of this.outside.values()) if (handle.disposed) return false
-    for (const [leaf, handle] of this.found) if ((leaf.grad?.handle ?? null) !== handle) return false
+    return true
+  }
+  /** Whether leaves have the gradients that the body found. */
+  fits(): boolean {
+    for (const [leaf, handle] of this.found) if (gradOf(leaf) !== handle || leaf.rowGradient) return false
     return true
   }
   /** Does everything again. */
   replay(): void {
+    for (const handle of this.changed) handle.version++
     for (const { kernel, inputs, outputs, scalars, again } of this.steps) {
       if (kernel) execute(kernel, inputs, outputs, scalars)
       else again?.()
     }
-    for (const handle of this.changed) handle.version++
   }
   /** Gives the memory back: what shows it is disposed. */
   dispose(): void {
@@ -229,4 +296,13 @@ export class Recording implements Tape {
     for (const owner of this.owned.values()) owner.release()
     this.owned.clear()
   }
+}
+
+const gradOf = ({ grad }: Tensor): Handle | null => grad?.handle ?? null
+
+function checkGrad(leaf: Tensor, expected: Handle | null): void {
+  if (gradOf(leaf) === expected) return
+  throw new GradientError(
+    `capture: an uncaptured part gave a leaf of shape ${shapeText(leaf.shape)} another gradient than when it was recorded; use zeroGrad({ setToNone: false }) there, or zeroGrad outside of the body`,
+  )
 }

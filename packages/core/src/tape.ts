@@ -2,6 +2,7 @@
 // what it hears is recording.ts's work.
 import { type Kernel, ValueError, type View } from "@rondo/backend"
 import type { Device } from "./device.js"
+import { mode } from "./graph.js"
 import type { Handle } from "./lifetime.js"
 import type { Tensor } from "./tensor.js"
 
@@ -13,6 +14,8 @@ export interface Tape {
   ran(kernel: Kernel, inputs: readonly View[], outputs: readonly View[], scalars: readonly number[] | undefined): void
   /** Something that is no kernel and is to be done again at this place of every replay. */
   did(again: () => void): void
+  /** A part that {@link uncaptured} ran beside, to be run again at this place of every replay. */
+  ranAside(again: () => void): void
   /** A tensor that is used: its memory must be there at every replay. */
   saw(tensor: Tensor): void
   /** A leaf whose gradient is read. */
@@ -44,9 +47,16 @@ export function refuseCapture(operation: string, why: string): void {
   if (tape?.refuses) throw new ValueError(`${operation}: cannot be captured: ${why}`)
 }
 
+/** Throws a ValueError if a step is captured: rows differ in their number from call to call. */
+export const refuseRows = (): void =>
+  refuseCapture("backward", "gradients in rows differ in their number; use an embedding without sparse")
+
 /**
  * Runs `body`, which changes tensors that were there before, in place. Inside {@link capture} it is not recorded but called at every
- * replay: for steps whose numbers change from call to call, as those of optimisers do.
+ * replay: for steps whose numbers change from call to call, as those of optimisers and schedulers do, and for reading values. What it
+ * uses of the captured body it must use when that is recorded, at the second call.
+ *
+ * Throws a ValueError for what is no function.
  *
  * @example
  * ```ts
@@ -60,8 +70,19 @@ export function refuseCapture(operation: string, why: string): void {
  * ```
  */
 export function uncaptured(body: () => void): void {
+  if (typeof body !== "function") throw new ValueError(`uncaptured: needs a function to run, got ${typeof body}`)
   if (!tape) return body()
   const listening = tape
+  const { record } = mode
   withTape(listening.aside, body)
-  listening.did(body)
+  // A replay knows nothing of the noGrad around.
+  listening.ranAside(() => {
+    const before = mode.record
+    mode.record = record
+    try {
+      body()
+    } finally {
+      mode.record = before
+    }
+  })
 }

@@ -16,7 +16,7 @@ import { allocate, type Handle, throwDisposed } from "./lifetime.js"
 import type { OpMethods } from "./ops/index.js"
 import type { RowGradient } from "./rowgradient.js"
 import { adopt, keep, type Scope } from "./scope.js"
-import { refuseCapture, tape } from "./tape.js"
+import { refuseRows, tape } from "./tape.js"
 
 /** Where and how elements lie: what a view needs beside its storage. */
 export interface Geometry {
@@ -127,7 +127,7 @@ export class Tensor implements View {
     return this.leafNode?.rows ?? null
   }
   set rowGradient(rows: RowGradient | null) {
-    if (rows) refuseCapture("backward", "gradients in rows differ in their number; use an embedding without sparse")
+    if (rows) refuseRows()
     if (rows) [rows.indices, rows.values].forEach(keep)
     if (rows || this.leafNode) this.accumulator().rows = rows
   }

@@ -1,6 +1,6 @@
 // Schedulers made of schedulers: one after another, or all at once.
 import { StateDictError, ValueError } from "@rondo/backend"
-import { checkOptions, type OptionChecks } from "@rondo/core"
+import { checkOptions, type OptionChecks, uncaptured } from "@rondo/core"
 import type { ReduceLROnPlateau } from "./plateau.js"
 import { readState, type Scheduled, Scheduler, type SchedulerState } from "./scheduler.js"
 
@@ -74,6 +74,9 @@ export class SequentialLR extends Scheduler<{ milestones: readonly number[] }> {
     return this.rates()
   }
   override step(): void {
+    super.step()
+  }
+  protected override advance(): void {
     this.lastEpoch++
     const { milestones } = this.settings
     const at = milestones.filter((milestone) => milestone <= this.lastEpoch).length
@@ -119,8 +122,10 @@ export class ChainedScheduler {
   }
   /** Sets the rates of the next epoch. */
   step(): void {
-    for (const scheduler of this.#schedulers) scheduler.step()
-    this.#lastLr = this.optimizer.paramGroups.map((group) => group.lr)
+    uncaptured(() => {
+      for (const scheduler of this.#schedulers) scheduler.step()
+      this.#lastLr = this.optimizer.paramGroups.map((group) => group.lr)
+    })
   }
   /** The rates that the last step set, one a group. */
   getLastLr(): number[] {

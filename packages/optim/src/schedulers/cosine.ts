@@ -95,15 +95,15 @@ export class CosineAnnealingWarmRestarts extends Scheduler<Record<"t0" | "tI" | 
     const { etaMin, tCur, tI } = this.settings
     return this.baseLrs.map((lr) => etaMin + ((lr - etaMin) * (1 + cos((PI * tCur) / tI))) / 2)
   }
-  override step(epoch?: number): void {
+  protected override advance(epoch?: number): void {
     if (epoch !== undefined && !(epoch >= 0)) {
       throw new ValueError(`${this.label}.step: epoch must not be negative: got ${String(epoch)}`)
     }
-    if (epoch === undefined && this.lastEpoch >= 0) this.#advance()
+    if (epoch === undefined && this.lastEpoch >= 0) this.#nextEpoch()
     else this.#goTo(epoch ?? 0)
     this.apply(this.next())
   }
-  #advance(): void {
+  #nextEpoch(): void {
     const { settings } = this
     this.lastEpoch++
     settings.tCur++

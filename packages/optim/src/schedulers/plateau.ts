@@ -1,5 +1,5 @@
 // The schedule that watches a figure instead of counting: ReduceLROnPlateau.
-import { checkOptions, type OptionChecks, Tensor } from "@rondo/core"
+import { checkOptions, type OptionChecks, Tensor, uncaptured } from "@rondo/core"
 import { checkOptimizer, perGroup, readState, type Scheduled, type SchedulerState } from "./scheduler.js"
 
 /** Options of {@link ReduceLROnPlateau}. */
@@ -75,6 +75,9 @@ export class ReduceLROnPlateau {
 
   /** Takes in the figure of an epoch: a number, or a tensor of one element on a device that can be read at once. */
   step(metrics: number | Tensor): void {
+    uncaptured(() => this.#advance(metrics))
+  }
+  #advance(metrics: number | Tensor): void {
     const current = metrics instanceof Tensor ? metrics.itemSync() : Number(metrics)
     const state = this.#state
     state.lastEpoch++

@@ -2,7 +2,7 @@
 // files beside it. After torch.optim.lr_scheduler: new rates are made from the present ones, so that schedulers can be
 // chained; a closed form is used where an epoch is named.
 import { StateDictError, ValueError } from "@rondo/backend"
-import { checkKnownOptions, type OptionChecks } from "@rondo/core"
+import { checkKnownOptions, type OptionChecks, uncaptured } from "@rondo/core"
 
 /** What a scheduler changes of a group. */
 export interface ScheduledGroup {
@@ -126,6 +126,10 @@ export abstract class Scheduler<S extends object = object> {
 
   /** Sets the rates of the next epoch, or of `epoch`. Throws a ValueError behind the end of a schedule that has one. */
   step(epoch?: number): void {
+    uncaptured(() => this.advance(epoch))
+  }
+  /** What {@link step} does: inside of a captured body too, at every replay. */
+  protected advance(epoch?: number): void {
     const before = [this.lastEpoch, this.stepCount]
     this.stepCount++
     this.lastEpoch = epoch ?? this.lastEpoch + 1

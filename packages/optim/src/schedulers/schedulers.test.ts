@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs"
 import { StateDictError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { tensor, use } from "@rondo/core"
+import { capture, tensor, use } from "@rondo/core"
 import { beforeAll, describe, expect, it } from "vitest"
 import { Adam } from "../adam.js"
 import { SGD } from "../sgd.js"
@@ -206,5 +206,38 @@ describe("bad input", () => {
     const plain = { paramGroups: [{ lr: 1 }] }
     expect(() => new CyclicLR(plain, { baseLr: 0, maxLr: 1 })).toThrow(/cycleMomentum needs an optimiser with momentum/)
     expect(new CyclicLR(plain, { baseLr: 0, maxLr: 1, cycleMomentum: false }).getLastLr()).toEqual([0])
+  })
+})
+
+describe("inside of a captured step", () => {
+  const made: Readonly<Record<string, (optimizer: SGD) => { step(metrics: never): void }>> = {
+    StepLR: (optimizer) => new StepLR(optimizer, { stepSize: 2 }),
+    CosineAnnealingWarmRestarts: (optimizer) => new CosineAnnealingWarmRestarts(optimizer, { t0: 3 }),
+    SequentialLR: (optimizer) =>
+      new SequentialLR(optimizer, {
+        schedulers: [new ExponentialLR(optimizer, { gamma: 0.9 }), new ExponentialLR(optimizer, { gamma: 0.5 })],
+        milestones: [3],
+      }),
+    ChainedScheduler: (optimizer) => new ChainedScheduler([new ExponentialLR(optimizer, { gamma: 0.9 })]),
+    ReduceLROnPlateau: (optimizer) => new ReduceLROnPlateau(optimizer, { patience: 0, threshold: 0.5 }),
+  }
+  it.each(Object.keys(made))("%s goes on at every replay", (name) => {
+    const run = (wrap: (body: () => void) => () => void): unknown[] => {
+      const w = tensor([1, 2], { requiresGrad: true })
+      const optimizer = new SGD([w], { lr: 0.1 })
+      const scheduler = made[name](optimizer)
+      const step = wrap(() => {
+        optimizer.zeroGrad()
+        const loss = w.square().sum()
+        loss.backward()
+        optimizer.step()
+        const figure: unknown = name === "ReduceLROnPlateau" ? loss.detach() : undefined
+        scheduler.step(figure as never)
+      })
+      return Array.from({ length: 8 }, () => (step(), [optimizer.paramGroups[0].lr, w.tolistSync()]))
+    }
+    const expected = run((step) => step)
+    expect(run((step) => capture(step))).toEqual(expected)
+    expect(new Set(expected.map((one) => (one as unknown[])[0])).size).toBeGreaterThan(2)
   })
 })
