@@ -95,6 +95,16 @@ describe("numbers", () => {
     }
     for (const every of [1, 3, 100]) expect(run((step) => capture(step), every)).toEqual(run((step) => step, every))
   })
+  test("of gradients that come to lie otherwise", () => {
+    const w = tensor([[1, 2], [3, 4]], { requiresGrad: true }) // prettier-ignore
+    const captured = capture(() => w.square().sum().backward())
+    w.grad = zeros(2, 2)
+    for (let i = 0; i < 3; i++) captured()
+    expect(w.grad.tolistSync()).toEqual([[6, 12], [18, 24]]) // prettier-ignore
+    w.grad = w.grad.t()
+    captured()
+    expect(w.grad.tolistSync()).toEqual([[8, 22], [18, 32]]) // prettier-ignore
+  })
   test("of gradients that are dropped every few calls need few recordings", () => {
     const w = tensor([1, 2], { requiresGrad: true })
     const captured = capture(() => w.square().sum().backward())

@@ -16,7 +16,7 @@ import {
 import { execute, type Placed } from "./apply.js"
 import type { Device } from "./device.js"
 import { allocate, Handle } from "./lifetime.js"
-import { copyOf } from "./place.js"
+import { copyOf, sameShape } from "./place.js"
 import { keep } from "./scope.js"
 import { refuseRows, type Tape, withTape } from "./tape.js"
 import { Tensor, type Geometry } from "./tensor.js"
@@ -123,7 +123,7 @@ export class Recording implements Tape {
   /** Memory from before that kernels change. */
   private readonly changed = new Set<Handle>()
   /** Gradients that leaves had when the body read them first. */
-  private readonly found = new Map<Tensor, Handle | null>()
+  private readonly found = new Map<Tensor, Place | null>()
   /** Leaves whose gradients are at a replay what they were here: they were set or looked at since the last uncaptured part. */
   private readonly sure = new Set<Tensor>()
   private interrupted = false
@@ -210,9 +210,9 @@ export class Recording implements Tape {
     if (this.sure.has(leaf) || this.owns(leaf.handle)) return
     if (leaf.rowGradient) refuseRows()
     this.sure.add(leaf)
-    const handle = value?.handle ?? null
-    if (this.interrupted) this.did(() => checkGrad(leaf, handle))
-    else this.found.set(leaf, handle)
+    const place = value && placeOf(value)
+    if (this.interrupted) this.did(() => checkGrad(leaf, place))
+    else this.found.set(leaf, place)
   }
   setGrad(leaf: Tensor, value: Tensor | null): void {
     if (this.owns(leaf.handle)) return
@@ -279,7 +279,7 @@ export class Recording implements Tape {
   }
   /** Whether leaves have the gradients that the body found. */
   fits(): boolean {
-    for (const [leaf, handle] of this.found) if (gradOf(leaf) !== handle || leaf.rowGradient) return false
+    for (const [leaf, place] of this.found) if (!hasGrad(leaf, place) || leaf.rowGradient) return false
     return true
   }
   /** Does everything again. */
@@ -298,10 +298,15 @@ export class Recording implements Tape {
   }
 }
 
-const gradOf = ({ grad }: Tensor): Handle | null => grad?.handle ?? null
+function hasGrad({ grad }: Tensor, place: Place | null): boolean {
+  if (!grad || !place) return grad === place
+  const { handle, dtype, geometry } = place
+  if (grad.handle !== handle || grad.dtype !== dtype || grad.offset !== geometry.offset) return false
+  return grad.strides === geometry.strides || sameShape(grad.strides, geometry.strides)
+}
 
-function checkGrad(leaf: Tensor, expected: Handle | null): void {
-  if (gradOf(leaf) === expected) return
+function checkGrad(leaf: Tensor, expected: Place | null): void {
+  if (hasGrad(leaf, expected)) return
   throw new GradientError(
     `capture: an uncaptured part gave a leaf of shape ${shapeText(leaf.shape)} another gradient than when it was recorded; use zeroGrad({ setToNone: false }) there, or zeroGrad outside of the body`,
   )
