@@ -432,6 +432,30 @@ describe("uncaptured", () => {
     const sums = Array.from({ length: 6 }, () => (clearing(), w.grad?.tolistSync()))
     expect(sums).toEqual([[2, 4], [4, 8], [6, 12], [2, 4], [4, 8], [6, 12]]) // prettier-ignore
   })
+  test("parts may stand before gradients that are dropped outside, or drop them at every call", () => {
+    const run = (wrap: (step: () => void) => () => void, inside: boolean): unknown[] => {
+      const w = tensor([1, 2], { requiresGrad: true })
+      const step = wrap(() => {
+        uncaptured(() => inside && (w.grad = null))
+        w.square().sum().backward()
+      })
+      return Array.from({ length: 9 }, (_, i) => {
+        if (i % 3 === 0) w.grad = null
+        step()
+        return w.grad?.tolistSync()
+      })
+    }
+    for (const inside of [false, true]) {
+      const made: { recordings: number }[] = []
+      const wrap = (step: () => void): (() => void) => {
+        const captured = capture(step)
+        made.push(captured)
+        return captured
+      }
+      expect(run(wrap, inside)).toEqual(run((step) => step, inside))
+      expect(made[0].recordings).toBe(inside ? 1 : 3)
+    }
+  })
   test("needs a function", () => {
     expect(() => uncaptured(3 as never)).toThrow(/uncaptured: needs a function to run, got number/)
   })

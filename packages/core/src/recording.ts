@@ -58,6 +58,8 @@ class Lent extends Handle {
 class Aside implements Tape {
   readonly refuses = false
   readonly aside = this
+  /** Leaves that got other gradients here. */
+  readonly gave = new Set<Tensor>()
   private readonly seen = new Set<Tensor>()
   allocate(device: Device, bytes: number): Handle {
     return withTape(null, () => allocate(device, bytes))
@@ -71,12 +73,15 @@ class Aside implements Tape {
   close(): void {
     for (const tensor of this.seen) tensor.disposed = false
     this.seen.clear()
+    this.gave.clear()
   }
   ran(): void {}
   did(): void {}
   ranAside(): void {}
   readGrad(): void {}
-  setGrad(): void {}
+  setGrad(leaf: Tensor): void {
+    this.gave.add(leaf)
+  }
 }
 
 /** Where a result, or the gradient of a leaf, lies. */
@@ -124,6 +129,7 @@ export class Recording implements Tape {
   private readonly changed = new Set<Handle>()
   /** Gradients that leaves had when the body read them first. */
   private readonly found = new Map<Tensor, Place | null>()
+  private readonly given = new Set<Tensor>()
   /** Leaves whose gradients are at a replay what they were here: they were set or looked at since the last uncaptured part. */
   private readonly sure = new Set<Tensor>()
   private interrupted = false
@@ -211,12 +217,13 @@ export class Recording implements Tape {
     if (leaf.rowGradient) refuseRows()
     this.sure.add(leaf)
     const place = value && placeOf(value)
+    if (!this.given.has(leaf) && !this.found.has(leaf) && !this.aside.gave.has(leaf)) this.found.set(leaf, place)
     if (this.interrupted) this.did(() => checkGrad(leaf, place))
-    else this.found.set(leaf, place)
   }
   setGrad(leaf: Tensor, value: Tensor | null): void {
     if (this.owns(leaf.handle)) return
     this.sure.add(leaf)
+    this.given.add(leaf)
     if (value) this.saw(value)
     const place = value && placeOf(value)
     this.did(() => void (leaf.grad = place && keep(shown(place))))
@@ -269,6 +276,7 @@ export class Recording implements Tape {
     this.spare.clear()
     this.users.clear()
     this.sure.clear()
+    this.given.clear()
   }
   /** Whether everything that was there before is still where it was, and wants gradients or not as it did. */
   stands(): boolean {
