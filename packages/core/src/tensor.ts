@@ -217,7 +217,8 @@ export class Tensor implements View {
   }
 }
 
-export interface Tensor extends OpMethods {}
+// Disposable is said here: depending on what it reads first, TypeScript loses the method of that name in the class.
+export interface Tensor extends OpMethods, Disposable {}
 
 /** @internal A new, uninitialised, contiguous tensor. */
 export function emptyTensor(device: Device, shape: readonly number[], dtype: DType): Tensor {
