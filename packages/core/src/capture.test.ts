@@ -460,3 +460,10 @@ describe("uncaptured", () => {
     expect(() => uncaptured(3 as never)).toThrow(/uncaptured: needs a function to run, got number/)
   })
 })
+
+test("another default device is another form", () => {
+  const captured = capture(() => ones(2).add(1))
+  for (let i = 0; i < 3; i++) captured()
+  const other = use(new CpuJs())
+  for (let i = 0; i < 3; i++) expect(captured().device).toBe(other)
+})

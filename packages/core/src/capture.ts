@@ -1,7 +1,7 @@
 // Steps that are recorded once and replayed: the numbers of ordinary calls without the work of building them in JavaScript.
 import { GradientError, shapeText, ValueError } from "@rondo/backend"
 import { describe } from "./arguments.js"
-import type { Device } from "./device.js"
+import { currentDevice, type Device, hasDevice } from "./device.js"
 import { mode } from "./graph.js"
 import { type Place, placeOf, Recording, renewed } from "./recording.js"
 import { outsideScopes } from "./scope.js"
@@ -126,9 +126,9 @@ function numberOf(device: Device): number {
   return number
 }
 
-/** What recordings differ by: kernels are made for shapes, and noGrad decides what is done. */
+/** What recordings differ by: kernels are made for shapes, noGrad decides what is done, and the default device where. */
 const formOf = (inputs: readonly Tensor[]): string =>
-  `${mode.record} ${inputs.map(({ device, dtype, shape }) => `${numberOf(device)} ${dtype} ${shape.join()}`).join(" ")}`
+  `${mode.record} ${hasDevice() ? numberOf(currentDevice()) : ""} ${inputs.map(({ device, dtype, shape }) => `${numberOf(device)} ${dtype} ${shape.join()}`).join(" ")}`
 
 function record<I extends readonly Tensor[], R>(body: (...inputs: I) => R, inputs: I): Known {
   const recording = new Recording()

@@ -42,7 +42,7 @@ export function withTape<T>(next: Tape | null, body: () => T): T {
   }
 }
 
-/** Throws a ValueError while a step is captured. */
+/** For what a replay could not do again: throws a ValueError that names `operation` and says why, while a step is captured. */
 export function refuseCapture(operation: string, why: string): void {
   if (tape?.refuses) throw new ValueError(`${operation}: cannot be captured: ${why}`)
 }

@@ -1,6 +1,6 @@
 // Start values with a pattern: orthogonal rows, kernels that hand on their input, mostly zeros. Computed on the host.
 import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
-import { checkOptions, decode, defaultGenerator, draws, encode, noGrad, type OptionChecks, type Tensor, upload } from "@rondo/core" // prettier-ignore
+import { checkOptions, decode, defaultGenerator, draws, encode, noGrad, type OptionChecks, refuseCapture, type Tensor, upload } from "@rondo/core" // prettier-ignore
 import type { DrawOptions } from "./init.js"
 
 /** Overwrites `x` with host numbers in row-major order. */
@@ -10,6 +10,7 @@ function write(x: Tensor, values: ArrayLike<number>): void {
 
 /** Normal numbers of the dtype of `x`, as doubles. */
 function normals(x: Tensor, std: number, { generator = defaultGenerator() }: DrawOptions): Float64Array {
+  refuseCapture("init", "these start values are computed on the host; draw them outside")
   const drawn = draws.normal(generator, sizeOf(x.shape), { dtype: x.dtype as "float32", mean: 0, std })
   return Float64Array.from(decode(drawn, x.dtype) as ArrayLike<number>)
 }

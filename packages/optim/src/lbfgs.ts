@@ -10,6 +10,7 @@ import {
   keep,
   mapInto,
   noGrad,
+  refuseCapture,
   type OptionChecks,
   scope,
   stack,
@@ -125,7 +126,11 @@ export class LBFGS extends Optimizer<Required<LBFGSOptions>> {
    *
    * @returns The loss at the start.
    */
-  override async step<T extends Loss>(closure?: () => T | Promise<T>): Promise<T> {
+  override step<T extends Loss>(closure?: () => T | Promise<T>): Promise<T> {
+    refuseCapture("LBFGS.step", "it reads losses and gradients; call it outside")
+    return this.#minimise(closure)
+  }
+  async #minimise<T extends Loss>(closure?: () => T | Promise<T>): Promise<T> {
     if (typeof closure !== "function") throw new ValueError("LBFGS.step: needs a closure that computes the loss")
     const evaluate = () => enableGrad(closure)
     const { lr, maxIter, maxEval, toleranceGrad, toleranceChange, historySize, lineSearchFn } = this.paramGroups[0]

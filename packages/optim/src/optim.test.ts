@@ -1,7 +1,7 @@
 // What all optimisers share, clipping against PyTorch 1.13.1 (conformance/goldens/optim.py), and bad input.
 import { DeviceError, type DType, GradientError, ShapeError, StateDictError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
-import { type FusedExprs, mapInto, noGrad, ones, type Tensor, tensor, use, zeros } from "@rondo/core"
+import { capture, type FusedExprs, mapInto, noGrad, ones, type Tensor, tensor, use, zeros } from "@rondo/core"
 import { Linear } from "@rondo/nn"
 import { beforeAll, describe, expect, it } from "vitest"
 import { expectClose, goldens, problem, type Problem } from "./goldens/problem.js"
@@ -81,6 +81,13 @@ describe("an optimiser", () => {
     const other = new SGD([w, b], { lr: 1 })
     other.loadStateDict(optimizer.stateDict())
     expect(other.paramGroups[0].lr).toBe(-4.440892098500625e-18)
+  })
+  it("cannot be captured if it reads the loss", () => {
+    const { w, b, gradients } = problem("float64")
+    const optimizer = new LBFGS([w, b])
+    const step = capture(() => void optimizer.step(() => Promise.resolve(gradients())))
+    step()
+    expect(step).toThrow(/LBFGS.step: cannot be captured: it reads losses/)
   })
   it("takes over an option that is null", () => {
     const { w, b } = problem("float64")
