@@ -60,59 +60,6 @@ function defineDotTile(module: ModuleBuilder, math: Arithmetic, rows: number, co
   })
 }
 
-/** So many columns at a time for a single row. */
-const wide = 8
-
-/**
- * `row(n, k, a, b, bColumn, c, start, startStep)`: the products of one row with whole groups of columns, `n` of them in all. What a tile
- * would find out for every group anew is done once: with rows of 64 elements that is half of the time.
- */
-function defineDotRow(module: ModuleBuilder, math: Arithmetic): FunctionBuilder {
-  const name = `dots ${math.dtype} row`
-  return module.once(name, () => {
-    const f = module.define(name, new Array<"i32">(8).fill("i32"), null, true)
-    const [n, k, a, b, bColumn, c, start, startStep] = f.args
-    const bs = addresses(f, b, bColumn, wide)
-    const length = f.keep(k.mul(math.size))
-    const further = f.keep(bColumn.mul(wide).sub(length))
-    const whole = f.keep(k.and(-math.lanes))
-    const rest = f.keep(k.sub(whole))
-    const left = f.local("i32")
-    const sums = bs.map(() => f.local("v128"))
-    const along = (load: string, step: number, count: Local): void => {
-      left.set(count)
-      f.while(
-        () => left.gt(0),
-        () => {
-          const x = f.keep(f.load(load, a))
-          sums.forEach((sum, j) => sum.set(math.madd(f, x, f.load(load, bs[j]), sum)))
-          for (const at of [a, ...bs]) at.inc(step * math.size)
-          left.set(left.sub(step))
-        },
-      )
-    }
-    f.while(
-      () => n.gt(0),
-      () => {
-        for (const sum of sums) sum.set(f.zero())
-        along("v128.load", math.lanes, whole)
-        along(math.first, 1, rest)
-        for (let j = 0; j < wide; j += math.lanes) {
-          const at = (j / math.lanes) * 16
-          const sum = sumLanes(f, math, sums.slice(j, j + math.lanes))
-          f.store("v128.store", c, math.add(f, f.load("v128.load", start, at), sum), at)
-        }
-        a.set(a.sub(length))
-        for (const at of bs) at.inc(further)
-        c.inc(wide * math.size)
-        start.inc(startStep)
-        n.set(n.sub(wide))
-      },
-    )
-    return f
-  })
-}
-
 /**
  * Defines `dots(m, n, k, a, aRow, b, bColumn, c, cRow, start, startRow, startPanel)`: `c = start + a b` where a and b lie side by
  * side along k, and c and start along n (start repeats a panel where `startPanel` is 0). b passes by once.
@@ -124,18 +71,21 @@ export function defineDots(module: ModuleBuilder, math: Arithmetic): FunctionBui
     const [m, n, k, a, aRow, b, bColumn, c, cRow, start, startRow, startPanel] = f.args
     const tile = (rows: number, columns: number, at: readonly [Value, Value, Value]): void =>
       f.call(defineDotTile(module, math, rows, columns), n, k, at[0], aRow, b, bColumn, at[1], cRow, at[2], startRow)
-    f.if(m.eq(1), () => {
-      const whole = f.keep(n.and(-wide))
-      const startStep = f.keep(startPanel.mul(wide * math.size).div(panelBytes))
-      f.call(defineDotRow(module, math), whole, k, a, b, bColumn, c, start, startStep)
-      const groups = f.keep(whole.div(wide))
-      b.inc(bColumn.mul(whole))
-      c.inc(whole.mul(math.size))
-      start.inc(startStep.mul(groups))
-      n.set(n.sub(whole))
-      f.if(n, () => tile(1, wide, [a, c, start]))
-      n.set(0)
-    })
+    const advance = (columns: number): void => {
+      b.inc(bColumn.mul(columns))
+      c.inc(columns * math.size)
+      start.inc(startPanel.mul(columns * math.size).div(panelBytes)) // prettier-ignore
+      n.set(n.sub(columns))
+    }
+    f.if(m.eq(1), () =>
+      f.while(
+        () => n.gt(0),
+        () => {
+          tile(1, 8, [a, c, start])
+          advance(8)
+        },
+      ),
+    )
     f.while(
       () => n.gt(0),
       () => {
@@ -152,10 +102,7 @@ export function defineDots(module: ModuleBuilder, math: Arithmetic): FunctionBui
           },
         )
         f.if(left, () => tile(1, 4, at))
-        b.inc(bColumn.mul(4))
-        c.inc(4 * math.size)
-        start.inc(startPanel.mul(4 * math.size).div(panelBytes)) // prettier-ignore
-        n.set(n.sub(4))
+        advance(4)
       },
     )
     return f
