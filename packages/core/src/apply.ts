@@ -144,7 +144,10 @@ function save(op: OpInfo, inputs: readonly Operand[], outputs: readonly Tensor[]
 export function applyView(op: OpInfo, x: Tensor, geometry: Geometry): Tensor {
   x.check(op.name)
   const out = windowOn(x, geometry)
-  if (op.vjp !== null && wantsGrad([x])) recordOp(op, [x], [out])
+  if (op.vjp !== null && wantsGrad([x])) {
+    recordOp(op, [x], [out])
+    if (out.node) out.node.passes = true
+  }
   return out
 }
 

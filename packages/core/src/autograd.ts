@@ -260,7 +260,10 @@ function visit(state: Walk, node: Node): void {
   const needs = neededBy(state, node)
   if (state.wanted && !needs.includes(true)) return
   node.retained?.forEach((store, i) => grads[i] && store(keep(grads[i])))
-  if (node.saved) node.saved.needs = needs
+  if (node.saved) {
+    node.saved.needs = needs
+    node.saved.captures = state.captures
+  }
   // Unless backward is recorded itself, whatever a rule computes on the way is free again when it returns.
   const results = mode.record ? node.apply(grads) : scope(() => node.apply(grads))
   const { saved } = node

@@ -58,6 +58,8 @@ export class Node {
   saved: Saved | null
   hooks: Map<number, Set<GradHook>> | null = null
   retained: Map<number, (grad: Tensor) => void> | null = null
+  /** True for a view: gradients pass as they are, to other places. */
+  passes = false
   private readonly rule: Rule
 
   constructor(
@@ -112,10 +114,14 @@ export class AccumulateNode extends Node {
   }
 }
 
+const nobody: ReadonlyMap<Node, unknown> = new Map()
+
 /** The tensors that one node keeps for backward, checked against in-place changes when they are used. */
 export class Saved {
   /** Whether each input's gradient is wanted, so that rules can leave out work. */
   needs: readonly boolean[] = []
+  /** Nodes whose gradients somebody asked for. */
+  captures: ReadonlyMap<Node, unknown> = nobody
   readonly params: readonly number[]
   readonly shapes: readonly (readonly number[])[]
   private readonly op: string
@@ -194,6 +200,22 @@ export class Saved {
 
 const versionOf = (value: Operand | null): number =>
   value === null || typeof value === "number" ? 0 : value.handle.version
+
+/** True if gradients at `from` come to `to` through views alone. */
+export function reaches(from: Node, to: Node): boolean {
+  let at: Node | undefined = from
+  while (at && at !== to && at.passes) at = at.edges[0]?.node
+  return at === to
+}
+
+/** True if somebody looks at gradients on that way, both ends included. */
+export function seenBetween(from: Node, to: Node, captures: ReadonlyMap<Node, unknown>): boolean {
+  for (let at = from; ; at = (at.edges[0] as Edge).node) {
+    if (at.retained || at.stack !== undefined || captures.has(at)) return true
+    for (const hooks of at.hooks?.values() ?? []) if (hooks.size > 0) return true
+    if (at === to) return false
+  }
+}
 
 /** Switches of the recorder. */
 export const mode = { record: true, anomaly: false }

@@ -1,6 +1,7 @@
 // Who owns device memory and when it is given back: by dispose, at the end of a scope, or when the collector finds it.
 import { DisposedError, type Storage } from "@rondo/backend"
 import type { Device } from "./device.js"
+import type { Origin } from "./origin.js"
 import { tape } from "./tape.js"
 
 /** What is known of one device's memory. */
@@ -64,6 +65,8 @@ export class Handle {
   /** Tensors made over this storage that were not disposed; those that were merely dropped still count. */
   owners = 0
   disposed = false
+  /** @internal Where the elements came from, if somebody remembered. */
+  origin: Origin | null = null
   /** @internal Kept alive by all handles of a group. */
   readonly watched: Watched | null
   private readonly group: Group | null

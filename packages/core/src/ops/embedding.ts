@@ -3,14 +3,14 @@ import { shapeText, ShapeError, sizeOf, ValueError } from "@rondo/backend"
 import { apply, commonDevice } from "../apply.js"
 import type { Rule } from "../graph.js"
 import { op } from "../op.js"
+import { rememberOrigin } from "../origin.js"
 import { RowGradient } from "../rowgradient.js"
 import { indices, t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
 import { div } from "./arithmetic.js"
 import { toDType } from "./conversion.js"
-import { viewOf } from "./geometry.js"
 import { ne, where } from "./logic.js"
-import { addedRows, checkIndexDType, fullOf, runGather, runRows, takeRows } from "./lookup.js"
+import { addedRows, checkIndexDType, fullOf, gatherRows, runRows, takeRows } from "./lookup.js"
 import { clone, expand, reshape, unsqueeze, zerosOf } from "./movement.js"
 
 /** Options of {@link embedding}. */
@@ -96,10 +96,9 @@ export const embedding = op(
     const vjp = sparse ? rowsRule(rows, padding) : gradientRule(rows, padding, scaleGradByFreq)
     const [out] = apply({ name: "embedding", keep: ["y"], vjp }, [weight, index], () => {
       const count = sizeOf(index.shape)
-      const flat = reshape(index, count)
-      const wide = viewOf(flat, { shape: [count, width], strides: [flat.strides[0] ?? 0, 0], offset: flat.offset })
-      return [reshape(runGather(weight, 0, wide), [...index.shape, width])]
+      return [reshape(gatherRows(weight, reshape(index, count)), [...index.shape, width])]
     })
+    if (!sparse && !scaleGradByFreq) rememberOrigin(out, weight, index, padding)
     return out
   },
 )

@@ -12,6 +12,7 @@ import * as fill from "./fill.js"
 import * as gather from "./gather.js"
 import * as indexing from "./indexing.js"
 import * as linalg from "./linalg.js"
+import * as linear from "./linear.js"
 import * as logic from "./logic.js"
 import * as loss from "./loss.js"
 import * as movement from "./movement.js"
@@ -39,6 +40,7 @@ const modules = {
   ...gather,
   ...indexing,
   ...linalg,
+  ...linear,
   ...logic,
   ...loss,
   ...movement,
@@ -120,6 +122,7 @@ export * from "./fill.js"
 export * from "./gather.js"
 export * from "./indexing.js"
 export * from "./linalg.js"
+export * from "./linear.js"
 export * from "./logic.js"
 export * from "./loss.js"
 export * from "./movement.js"

@@ -15,6 +15,7 @@ import {
 import { apply, execute, output } from "../apply.js"
 import { copyOf, stretched } from "../place.js"
 import type { Rule } from "../graph.js"
+import { rememberOrigin } from "../origin.js"
 import type { Tensor } from "../tensor.js"
 import { atLeast1d, cropped, target, viewOf } from "./geometry.js"
 import { expand, zerosOf } from "./movement.js"
@@ -112,12 +113,17 @@ const putRule =
     return [own, null, saved.needs[2] ? takeRows("indexSelect", g, d, saved.y) : null]
   }
 
+/** Rows `index` [N] of a matrix; records nothing. */
+export const gatherRows = (x: Tensor, index: Tensor): Tensor =>
+  runGather(x, 0, repeated(index, [index.shape[0], x.shape[1]], 0))
+
 /** Rows `index` [N] of dim `d`. */
 export function takeRows(name: string, x: Tensor, d: number, index: Tensor): Tensor {
   const { shape } = x
   const vjp = takenRule(shape, d)
   const rows = withSize(shape, d, index.shape[0] ?? 1)
   const [out] = apply({ name, keep: ["y"], vjp }, [x, index], () => [runGather(x, d, repeated(index, rows, d))])
+  if (d === 0) rememberOrigin(out, x, index, null)
   return out
 }
 

@@ -1,0 +1,155 @@
+// The product with a bias that layers are made of. Rows that were looked up in a small table are multiplied there, once each.
+import { isFloat, kernels, shapeText, ShapeError, sizeOf } from "@rondo/backend"
+import { apply, execute, type OpInfo, output } from "../apply.js"
+import type { Device } from "../device.js"
+import { mode, type Node, reaches, type Rule, type Saved, seenBetween } from "../graph.js"
+import { op } from "../op.js"
+import { type Origin, originOf, originRows } from "../origin.js"
+import { t } from "../samples.js"
+import type { Tensor } from "../tensor.js"
+import { add } from "./arithmetic.js"
+import { selected, target } from "./geometry.js"
+import { addedRows, gatherRows } from "./lookup.js"
+import { reshape } from "./movement.js"
+import { checkDTypes, product, stretchedView, turned } from "./product.js"
+import { sum } from "./reduce.js"
+
+/** `x @ weight^T + bias`, in one kernel. x [..., I], weight [O, I], bias [O]. */
+export const linear = op(
+  {
+    family: "linalg",
+    name: "linear",
+    takes: { x: "tensor", weight: "tensor", bias: "tensor|null?" },
+    doc: "x [..., I] times the transpose of weight [O, I], plus bias [O].",
+    samples: [
+      [t(2, 3), t(4, 3), t(4)],
+      [t(2, 5, 3), t(4, 3)],
+      [t(3), t(4, 3), t(4)],
+      [t(0, 3), t(4, 3), t(4)],
+    ],
+    differentiable: true,
+  },
+  (x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor => {
+    checkDTypes("linear", x, weight, ...(bias ? [bias] : []))
+    const inputs = x.shape[x.ndim - 1]
+    if (x.ndim === 0 || weight.ndim !== 2 || weight.shape[1] !== inputs) {
+      throw new ShapeError(
+        `linear: x ${shapeText(x.shape)} needs a weight [out, ${inputs ?? "in"}], got ${shapeText(weight.shape)}`,
+      )
+    }
+    if (bias && (bias.ndim !== 1 || bias.shape[0] !== weight.shape[0])) {
+      throw new ShapeError(`linear: bias must be [${weight.shape[0]}], got ${shapeText(bias.shape)}`)
+    }
+    const origin = originOf(x)
+    if (origin) return throughTable(x, weight, bias, origin)
+    if (x.ndim === 2) return linearRows(x, weight, bias)
+    const rows = sizeOf(x.shape.slice(0, -1))
+    return reshape(linearRows(reshape(x, rows, inputs), weight, bias), [...x.shape.slice(0, -1), weight.shape[0]])
+  },
+)
+
+function linearRows(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  if (bias && x.shape[1] > 0 && isFloat(x.dtype)) return withBias(x, weight, bias)
+  const out = product("linear", x, weight, false, true)
+  return bias ? add(out, bias) : out
+}
+
+const linearRule: Rule = ([g], s) => {
+  if (!g) return []
+  return [
+    s.needs[0] ? product("linear", g, s.y) : null,
+    s.needs[1] ? product("linear", g, s.x, true) : null,
+    s.needs[2] ? sum(g, 0) : null,
+  ]
+}
+const linearInfo: OpInfo = { name: "linear", keep: ["x", "y"], keepFor: [["y"], ["x"], []], vjp: linearRule }
+
+function withBias(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
+  const [out] = apply(linearInfo, [x, weight, bias], (device) => [multiplied(device, x, weight, bias)])
+  return out
+}
+
+/** `x @ weight^T + bias` of matrices, unrecorded. */
+function multiplied(device: Device, x: Tensor, weight: Tensor, bias: Tensor): Tensor {
+  const result = output(device, [x.shape[0], weight.shape[0]], x.dtype)
+  if (sizeOf(result.shape) > 0)
+    execute(kernels.matmulBias, [x, turned(weight), stretchedView(bias, result.shape)], [result])
+  return result
+}
+
+// ---- rows of a table
+
+/**
+ * `linear` of rows that came from a table: the table's products, gathered. Its gradients add up by rows of the table first. That of
+ * the table takes the place of that of `x`, unless somebody looks at the latter.
+ */
+function throughTable(x: Tensor, weight: Tensor, bias: Tensor | null, origin: Origin): Tensor {
+  const { table, node } = origin
+  const rows = originRows(x, origin)
+  // The table is an operand of its own only if gradients of x would reach it.
+  const direct = node !== null && x.gradFn !== null && reaches(x.gradFn, node)
+  const operands = [x, weight, ...(bias ? [bias] : []), ...(direct ? [table] : [])]
+  const info = bias ? (direct ? tableInfos.both : tableInfos.bias) : direct ? tableInfos.direct : tableInfos.plain
+  const [out] = apply(
+    info,
+    operands,
+    (device) => {
+      const all = bias ? multiplied(device, table, weight, bias) : product("linear", table, weight, false, true)
+      return [reshape(gatherRows(all, rows), [...x.shape.slice(0, -1), weight.shape[0]])]
+    },
+    () => [rows],
+  )
+  return out
+}
+
+const tableRule =
+  (hasBias: boolean, direct: boolean): Rule =>
+  ([g], s) => {
+    if (!g) return []
+    const { needs } = s
+    const last = hasBias ? 3 : 2
+    const x = needs[1] ? s.x : null
+    const [before] = s.shapes
+    const count = sizeOf(before.slice(0, -1))
+    const flat = reshape(g, count, g.shape[g.ndim - 1])
+    // What is recorded again, or was changed since, goes the way that all other rows go.
+    const origin = x && !mode.record ? originOf(x) : null
+    const whole = (weight: Tensor): Tensor => reshape(product("linear", flat, weight), before)
+    if (!x || !origin) {
+      return [
+        needs[0] ? whole(s.y) : null,
+        x ? product("linear", flat, reshape(x, count, before[before.length - 1]), true) : null,
+        hasBias && needs[2] ? sum(flat, 0) : null,
+      ]
+    }
+    const { table, node } = origin
+    const sums = addedRows([table.shape[0], flat.shape[1]], 0, s.more(0), flat)
+    const short = direct && needs[last] && !seenBetween(x.gradFn as Node, node as Node, s.captures)
+    const gradients = [
+      needs[0] && !short ? whole(s.y) : null,
+      product("linear", sums, table, true),
+      ...(hasBias ? [needs[2] ? sum(sums, 0) : null] : []),
+    ]
+    return short ? [...gradients, tableGradient(sums, s, origin)] : gradients
+  }
+
+/** The gradient of the table from that of its products. */
+function tableGradient(sums: Tensor, s: Saved, { padding }: Origin): Tensor {
+  const gradient = product("linear", sums, s.y)
+  if (padding !== null)
+    execute(kernels.fill(gradient.dtype), [], [target(gradient, selected(gradient, 0, padding))], [0])
+  return gradient
+}
+
+const tableInfo = (hasBias: boolean, direct: boolean): OpInfo => ({
+  name: "linear",
+  keep: ["x", "y"],
+  keepFor: [["y"], ["x"], [], ["y"]],
+  vjp: tableRule(hasBias, direct),
+})
+const tableInfos = {
+  plain: tableInfo(false, false),
+  bias: tableInfo(true, false),
+  direct: tableInfo(false, true),
+  both: tableInfo(true, true),
+}
