@@ -216,6 +216,23 @@ export class WasmSimd implements Backend {
     }
   }
 
+  prepare(
+    kernel: Kernel,
+    inputs: readonly View[],
+    outputs: readonly View[],
+    scalars: readonly number[] = [],
+  ): (() => void) | null {
+    const traceable = kernel.kind === "map" || kernel.kind === "reduce" || kernel.kind === "matmul" || kernel.kind === "recurrent" || kernel.kind === "recurrentBackward" // prettier-ignore
+    if (!traceable) return (this.run(kernel, inputs, outputs, scalars), null)
+    this.checkOpen()
+    const calls = this.engine.traced(() => this.run(kernel, inputs, outputs, scalars))
+    if (!calls) return null
+    return () => {
+      this.checkOpen()
+      for (let i = 0; i < calls.length; i++) calls[i]()
+    }
+  }
+
   private dispatch(
     kernel: Kernel,
     inputs: readonly View[],

@@ -59,6 +59,29 @@ function makeMemory(maximum: number, shared: boolean): { memory: WebAssembly.Mem
   }
 }
 
+/** Scratch memory of all traced calls: one kernel uses it at a time. */
+const traceScratch = 64 * 1024
+
+/** Calls as they are made, to be made again: with what they read and write where it was. */
+class Trace {
+  readonly calls: (() => number)[] = []
+  /** True if the calls would not be the same again: they depend on values, or on how many threads there are. */
+  failed = false
+  private readonly scratch: number
+  private used = 0
+  constructor(scratch: number) {
+    this.scratch = scratch
+  }
+  /** Scratch memory until the end of the trace, or -1. */
+  take(bytes: number): number {
+    const at = this.used
+    this.used += Math.ceil(bytes / 64) * 64
+    if (this.used <= traceScratch) return this.scratch + at
+    this.failed = true
+    return -1
+  }
+}
+
 /** What kernels are compiled for and run on. */
 export class Engine {
   readonly memory: WebAssembly.Memory
@@ -79,6 +102,8 @@ export class Engine {
   /** The bytes of each module, by number; null where workers lack an import. Kept only if there may be workers. */
   private readonly modules: (Uint8Array | null)[] = []
   private readonly placed: PlacedModule[] = []
+  private trace: Trace | null = null
+  private traceScratchAt = 0
 
   constructor({ maximumBytes, relaxed, threads, onLoss, ...rest }: EngineOptions) {
     const host = threads === 1 ? "one thread was asked for" : threadHost()
@@ -172,10 +197,46 @@ export class Engine {
     await this.pool?.started()
   }
 
+  /** Calls a function. */
+  call(fn: Compiled, args: readonly number[]): void {
+    if (this.trace !== null) this.trace.calls.push(fn.call.bind(null, ...args))
+    fn.call(...args)
+  }
+
+  /**
+   * Makes what `body` does repeatable: the calls that it made, for as long as the memory they work on stays where it is. Null if they
+   * would have to be other ones the next time. All calls must go through {@link call} and {@link run}, all scratch memory through
+   * {@link takeScratch}.
+   */
+  traced(body: () => void): (() => number)[] | null {
+    this.traceScratchAt ||= this.heap.alloc(traceScratch)
+    const trace = (this.trace = new Trace(this.traceScratchAt))
+    try {
+      body()
+    } finally {
+      this.trace = null
+    }
+    return trace.failed ? null : trace.calls
+  }
+  /** What runs now depends on values in memory: it cannot be repeated by repeating its calls. */
+  untrace(): void {
+    if (this.trace) this.trace.failed = true
+  }
+  /** Memory for the length of a kernel: give it back with {@link giveScratch}. */
+  takeScratch(bytes: number): number {
+    const at = this.trace ? this.trace.take(bytes) : -1
+    return at < 0 ? this.heap.alloc(bytes) : at
+  }
+  giveScratch(address: number): void {
+    const end = this.traceScratchAt + traceScratch
+    if (this.traceScratchAt > 0 && address >= this.traceScratchAt && address < end) return
+    this.heap.free(address)
+  }
+
   /** Runs calls that do not depend on each other: they write to places apart, and nothing that another one reads. */
   run(calls: readonly Call[]): void {
     if (calls.length > 1 && this.pool && this.pool.width > 1) return this.pool.run(calls)
-    for (const { fn, args } of calls) fn.call(...args)
+    for (const { fn, args } of calls) this.call(fn, args)
   }
 
   /**
@@ -183,6 +244,7 @@ export class Engine {
    */
   pieces(work: number): number {
     if (this.pool === null || work < this.minimumWork) return 1
+    this.untrace()
     this.pool.start()
     const { width } = this.pool
     if (width === 1) return 1

@@ -72,7 +72,7 @@ export function runReady(engine: Engine, ready: Ready, views: readonly View[], s
   for (let i = 0; i < slots.length; i++) args[slots[i]] = addressOf(views[i]) + (offsets ? offsets[i] : 0)
   if (scalarsAt !== undefined) for (let i = scalarsAt; i < args.length; i++) args[i] = scalars[i - scalarsAt]
   const pieces = cut ? engine.pieces(ready.work) : 1
-  if (pieces === 1) fn.call(...args)
+  if (pieces === 1) engine.call(fn, args)
   else engine.run(cutCalls(ready, cut as Cut, pieces))
 }
 

@@ -46,7 +46,7 @@ function runRows(
   args: (first: number, rows: number) => number[],
 ): void {
   // prettier-ignore
-  if (rows >= batch) return void fn.call(...args(0, batch))
+  if (rows >= batch) return engine.call(fn, args(0, batch))
   const calls: Call[] = []
   for (let first = 0; first < batch; first += rows) calls.push({ fn, args: args(first, Math.min(rows, batch - first)) })
   engine.run(calls)
@@ -110,7 +110,7 @@ function forward(engine: Engine, kernel: RecurrentKernel, v: RecurrentOperands, 
   let weightAt = addressOf(v.weight)
   if (!direct) {
     weightAt = scratch.take(packedBytes(dtype, wide, units))
-    code.pack.call(wide, units, addressOf(v.weight), size, units * size, weightAt)
+    engine.call(code.pack, [wide, units, addressOf(v.weight), size, units * size, weightAt])
   }
   const hidden = scratch.take(batch * wide * size)
   const start = reverse ? steps - 1 : 0
@@ -133,6 +133,7 @@ function forward(engine: Engine, kernel: RecurrentKernel, v: RecurrentOperands, 
 /** True if all elements are one and the same zero: a gradient that nobody gave. */
 function isZero(engine: Engine, view: View): boolean {
   if (view.strides.some((stride, d) => stride !== 0 && view.shape[d] !== 1)) return false
+  engine.untrace()
   const array = view.dtype === "float64" ? Float64Array : Float32Array
   return new array(engine.memory.buffer, addressOf(view), 1)[0] === 0
 }
@@ -179,7 +180,7 @@ function backward(
   )
   const weight = scratch.straight(v.weight)
   const weightAt = scratch.take(packedBytes(dtype, units, wide))
-  code.pack.call(units, wide, addressOf(weight), units * size, size, weightAt)
+  engine.call(code.pack, [units, wide, addressOf(weight), units * size, size, weightAt])
   const straight = (view: View | null): View | null => view && scratch.straight(view)
   const gradOutput = given ? straight(v.gradOutput) : null
   const [output, h, cells, c, saved] = [v.output, v.h, v.cells, v.c, v.saved].map(straight)

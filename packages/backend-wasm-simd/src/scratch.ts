@@ -14,7 +14,7 @@ export class Scratch {
 
   /** The address of so many bytes. */
   take(bytes: number): number {
-    const address = this.engine.heap.alloc(bytes)
+    const address = this.engine.takeScratch(bytes)
     this.taken.push(address)
     return address
   }
@@ -40,7 +40,7 @@ export class Scratch {
   }
   /** Called by {@link withScratch}. */
   release(): void {
-    for (const address of this.taken) this.engine.heap.free(address)
+    for (const address of this.taken) this.engine.giveScratch(address)
   }
 }
 

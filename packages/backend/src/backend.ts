@@ -55,6 +55,16 @@ export interface Backend {
   readSync?(storage: Storage, byteOffset: number, byteLength: number): ArrayBuffer
   /** `scalars` are the values of the kernel's scalar nodes, by number. */
   run(kernel: Kernel, inputs: readonly View[], outputs: readonly View[], scalars?: readonly number[]): void
+  /**
+   * Runs the kernel as `run` does, and returns what runs it again with the same operands and scalars, as long as their storages live, or
+   * null: then `run` does. For steps that are recorded once and repeated often.
+   */
+  prepare?(
+    kernel: Kernel,
+    inputs: readonly View[],
+    outputs: readonly View[],
+    scalars?: readonly number[],
+  ): (() => void) | null
   /** Resolves when everything queued has finished; rejects with the first error of the queue. */
   sync(): Promise<void>
   memory(): MemoryStats

@@ -67,8 +67,9 @@ export function execute(
   outputs: readonly Placed[],
   scalars?: readonly number[],
 ): void {
-  outputs[0].device.backend.run(kernel, inputs, outputs, scalars)
-  if (tape !== null) tape.ran(kernel, inputs, outputs, scalars)
+  const { backend } = outputs[0].device
+  if (tape === null) backend.run(kernel, inputs, outputs, scalars)
+  else tape.run(backend, kernel, inputs, outputs, scalars)
   if (observers.size > 0) for (const observe of observers) observe(kernel, inputs, outputs)
 }
 

@@ -1,6 +1,7 @@
 // What a captured body did, and how it is done again: kernels on memory that stays where it is, gradients of leaves, and what must
 // still be so for that. When to record and when to replay is capture.ts's choice.
 import {
+  type Backend,
   byteSize,
   contiguousStrides,
   DeviceError,
@@ -13,7 +14,7 @@ import {
   ValueError,
   type View,
 } from "@rondo/backend"
-import { execute, type Placed } from "./apply.js"
+import { execute, observers, type Placed } from "./apply.js"
 import type { Device } from "./device.js"
 import { allocate, Handle } from "./lifetime.js"
 import { copyOf, sameShape } from "./place.js"
@@ -27,6 +28,7 @@ interface Step {
   readonly inputs: readonly View[]
   readonly outputs: readonly Placed[]
   readonly scalars: readonly number[] | undefined
+  /** What does it; null for a kernel that its device runs as it runs all others. */
   readonly again: (() => void) | null
 }
 
@@ -75,7 +77,9 @@ class Aside implements Tape {
     this.seen.clear()
     this.gave.clear()
   }
-  ran(): void {}
+  run(backend: Backend, ...call: Parameters<Backend["run"]>): void {
+    backend.run(...call)
+  }
   did(): void {}
   ranAside(): void {}
   readGrad(): void {}
@@ -178,7 +182,8 @@ export class Recording implements Tape {
     if (list) list.push(owner)
     else this.spare.set(bytes, [owner])
   }
-  ran(
+  run(
+    backend: Backend,
     kernel: Kernel,
     inputs: readonly View[],
     outputs: readonly Placed[],
@@ -186,6 +191,9 @@ export class Recording implements Tape {
   ): void {
     const [{ device }] = outputs
     this.claim(device)
+    let again: (() => void) | null = null
+    if (backend.prepare) again = backend.prepare(kernel, inputs, outputs, scalars)
+    else backend.run(kernel, inputs, outputs, scalars)
     for (const view of [...inputs, ...outputs]) this.need(kernel, view)
     for (const { storage } of outputs) {
       const handle = this.outside.get(storage)
@@ -195,7 +203,7 @@ export class Recording implements Tape {
       return { storage, dtype, shape, strides, offset, device }
     }
     // What is handed to a kernel may be changed by its owner afterwards.
-    this.steps.push({ kernel, inputs: inputs.map(fixed), outputs: outputs.map(fixed), scalars: scalars && [...scalars], again: null }) // prettier-ignore
+    this.steps.push({ kernel, inputs: inputs.map(fixed), outputs: outputs.map(fixed), scalars: scalars && [...scalars], again }) // prettier-ignore
   }
   did(again: () => void): void {
     this.steps.push({ kernel: null, inputs: [], outputs: [], scalars: undefined, again })
@@ -293,9 +301,10 @@ export class Recording implements Tape {
   /** Does everything again. */
   replay(): void {
     for (const handle of this.changed) handle.version++
-    for (const { kernel, inputs, outputs, scalars, again } of this.steps) {
-      if (kernel) execute(kernel, inputs, outputs, scalars)
-      else again?.()
+    for (const step of this.steps) {
+      // Who watches kernels sees those of replays too.
+      if (step.again !== null && (step.kernel === null || observers.size === 0)) step.again()
+      else if (step.kernel !== null) execute(step.kernel, step.inputs, step.outputs, step.scalars)
     }
   }
   /** Gives the memory back: what shows it is disposed. */

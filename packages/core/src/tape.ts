@@ -1,6 +1,6 @@
 // The one that listens while a step is captured, or nobody: what memory, kernels and gradients ask on their way. What is done with
 // what it hears is recording.ts's work.
-import { type Kernel, ValueError, type View } from "@rondo/backend"
+import { type Backend, type Kernel, ValueError, type View } from "@rondo/backend"
 import type { Device } from "./device.js"
 import { mode } from "./graph.js"
 import type { Handle } from "./lifetime.js"
@@ -10,8 +10,14 @@ import type { Tensor } from "./tensor.js"
 export interface Tape {
   /** Memory that stays where it is between replays. */
   allocate(device: Device, bytes: number): Handle
-  /** A kernel that ran. */
-  ran(kernel: Kernel, inputs: readonly View[], outputs: readonly View[], scalars: readonly number[] | undefined): void
+  /** Runs a kernel. */
+  run(
+    backend: Backend,
+    kernel: Kernel,
+    inputs: readonly View[],
+    outputs: readonly View[],
+    scalars: readonly number[] | undefined,
+  ): void
   /** Something that is no kernel and is to be done again at this place of every replay. */
   did(again: () => void): void
   /** A part that {@link uncaptured} ran beside, to be run again at this place of every replay. */

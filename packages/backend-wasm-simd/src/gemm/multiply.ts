@@ -92,15 +92,15 @@ export function multiply(engine: Engine, product: Product): void {
   const pieces = engine.pieces((count * m * n * k) / speed[dtype])
   if (pieces > 1) return runPieces(engine, fn, product, way, pieces)
   const { aBytes, bBytes, bColumn } = way
-  const scratch = aBytes + bBytes > 0 ? engine.heap.alloc(aBytes + bBytes) : 0
+  const scratch = aBytes + bBytes > 0 ? engine.takeScratch(aBytes + bBytes) : 0
   try {
     // prettier-ignore
-    fn.call(
+    engine.call(fn, [
       count, a.batch, b.batch, out.batch, start ? start.batch : 0, m, n, k, a.at, a.row, a.column, b.at, b.row, bColumn,
       out.at, out.row, start ? start.at : 0, start ? start.row : 0, bBytes && scratch, aBytes && scratch + bBytes,
-    )
+    ])
   } finally {
-    if (scratch) engine.heap.free(scratch)
+    if (scratch) engine.giveScratch(scratch)
   }
 }
 
