@@ -6,9 +6,25 @@ import type { Callable, ModuleBuilder } from "./module.js"
 /** Values of 32-bit integers may be written as numbers. */
 export type Operand = Value | number
 
-function signed(value: number | bigint): number[] {
+// Most of a first step's JavaScript runs here, before it is compiled: plain loops and few lists, no closures over elements.
+
+/** Signed numbers in base 128. */
+function signed(value: number): number[] {
   const bytes: number[] = []
-  let rest = BigInt(value)
+  for (let rest = value; ;) {
+    const low = rest & 127
+    rest >>= 7
+    if ((rest === 0 && !(low & 64)) || (rest === -1 && low & 64)) {
+      bytes.push(low)
+      return bytes
+    }
+    bytes.push(low | 128)
+  }
+}
+
+function signed64(value: bigint): number[] {
+  const bytes: number[] = []
+  let rest = value
   for (;;) {
     const low = Number(rest & 127n)
     rest >>= 7n
@@ -86,12 +102,12 @@ export class Value {
 export class Local extends Value {
   readonly index: number
   constructor(f: FunctionBuilder, type: ValueType, index: number) {
-    super(f, type, () => f.raw(0x20, ...leb(index)))
+    super(f, type, () => f.indexed(0x20, index))
     this.index = index
   }
   set(x: Operand): this {
     this.f.value(x).emit()
-    this.f.raw(0x21, ...leb(this.index))
+    this.f.indexed(0x21, this.index)
     return this
   }
   /** Adds to a 32-bit integer. */
@@ -126,7 +142,17 @@ export class FunctionBuilder implements Callable {
     return [...this.head, ...this.main]
   }
   raw(...bytes: readonly number[]): void {
-    for (const byte of bytes) this.current.push(byte)
+    this.current.push(...bytes)
+  }
+  /** An instruction with a number behind it. */
+  indexed(code: number, index: number): void {
+    if (index < 128) this.current.push(code, index)
+    else this.current.push(code, ...leb(index))
+  }
+  private memory(code: readonly number[], offset: number, lane: number | undefined): void {
+    this.current.push(...code)
+    this.indexed(0, offset)
+    if (lane !== undefined) this.current.push(lane)
   }
   /**
    * Emits at the start of the function, before everything that was and will be emitted: for what loops need ready in a local.
@@ -146,10 +172,10 @@ export class FunctionBuilder implements Callable {
     return typeof x === "number" ? this.i32(x) : x
   }
   i32(x: number): Value {
-    return new Value(this, "i32", () => this.raw(0x41, ...signed(x | 0)))
+    return new Value(this, "i32", () => this.current.push(0x41, ...signed(x | 0)))
   }
   i64(x: bigint): Value {
-    return new Value(this, "i64", () => this.raw(0x42, ...signed(BigInt.asIntN(64, x))))
+    return new Value(this, "i64", () => this.current.push(0x42, ...signed64(BigInt.asIntN(64, x))))
   }
   f32(x: number): Value {
     return new Value(this, "f32", () => this.raw(0x43, ...new Uint8Array(new Float32Array([x]).buffer)))
@@ -172,8 +198,8 @@ export class FunctionBuilder implements Callable {
     const values = this.checked(name, takes, operands)
     if (immediate !== "none" || gives === null) throw new Error(`wasm-simd: ${name} is not plain arithmetic`)
     return new Value(this, gives, () => {
-      for (const x of values) x.emit()
-      this.raw(...code)
+      for (let i = 0; i < values.length; i++) values[i].emit()
+      this.current.push(...code)
     })
   }
   /** An instruction on one lane. */
@@ -181,24 +207,25 @@ export class FunctionBuilder implements Callable {
     const { code, takes, gives } = instruction(name)
     const values = this.checked(name, takes, operands)
     return new Value(this, gives as ValueType, () => {
-      for (const x of values) x.emit()
-      this.raw(...code, lane)
+      for (let i = 0; i < values.length; i++) values[i].emit()
+      this.current.push(...code, lane)
     })
   }
   /** Reads memory at `address + offset`. `more` are the further operands of `v128.load32_lane` and its kin. */
   load(name: string, address: Operand, offset = 0, more: readonly Operand[] = [], lane?: number): Value {
     const { code, takes, gives } = instruction(name)
-    const values = this.checked(name, takes, [address, ...more])
+    const values = this.checked(name, takes, more.length === 0 ? [address] : [address, ...more])
     return new Value(this, gives as ValueType, () => {
-      for (const x of values) x.emit()
-      this.raw(...code, 0, ...leb(offset), ...(lane === undefined ? [] : [lane]))
+      for (let i = 0; i < values.length; i++) values[i].emit()
+      this.memory(code, offset, lane)
     })
   }
   /** Writes `x` at `address + offset`: a statement. */
   store(name: string, address: Operand, x: Operand, offset = 0, lane?: number): void {
     const { code, takes } = instruction(name)
-    for (const value of this.checked(name, takes, [address, x])) value.emit()
-    this.raw(...code, 0, ...leb(offset), ...(lane === undefined ? [] : [lane]))
+    const values = this.checked(name, takes, [address, x])
+    for (let i = 0; i < values.length; i++) values[i].emit()
+    this.memory(code, offset, lane)
   }
   /** Sixteen bytes picked from those of `a` (0 to 15) and `b` (16 to 31). */
   shuffle(a: Value, b: Value, bytes: readonly number[]): Value {
@@ -230,8 +257,14 @@ export class FunctionBuilder implements Callable {
   }
 
   private checked(name: string, takes: readonly ValueType[], operands: readonly Operand[]): Value[] {
-    const values = operands.map((x) => this.value(x))
-    const fits = values.length === takes.length && values.every((x, i) => x.type === takes[i])
+    const values: Value[] = []
+    let fits = operands.length === takes.length
+    for (let i = 0; i < operands.length; i++) {
+      const x = operands[i]
+      const value = typeof x === "number" ? this.i32(x) : x
+      if (value.type !== takes[i]) fits = false
+      values.push(value)
+    }
     if (fits) return values
     throw new Error(`wasm-simd: ${name} takes ${takes.join(" ")}, got ${values.map((x) => x.type).join(" ")}`)
   }
@@ -288,22 +321,21 @@ export class FunctionBuilder implements Callable {
   }
   /** A call for its effect. */
   call(callable: Callable, ...operands: readonly Operand[]): void {
-    this.checkCall(callable, operands)
-    for (const x of operands) this.value(x).emit()
+    for (const x of this.checkCall(callable, operands)) x.emit()
     this.current.push(0x10, callable)
     if (callable.result) this.raw(0x1a)
   }
   /** A call for its value. */
   invoke(callable: Callable, ...operands: readonly Operand[]): Value {
-    this.checkCall(callable, operands)
+    const values = this.checkCall(callable, operands)
     if (!callable.result) throw new Error(`wasm-simd: ${callable.name} gives nothing`)
     return new Value(this, callable.result, () => {
-      for (const x of operands) this.value(x).emit()
+      for (const x of values) x.emit()
       this.current.push(0x10, callable)
     })
   }
-  private checkCall({ name, params }: Callable, operands: readonly Operand[]): void {
-    this.checked(name, params, operands)
+  private checkCall({ name, params }: Callable, operands: readonly Operand[]): Value[] {
+    return this.checked(name, params, operands)
   }
   /** Leaves the function, with `x` as its result. */
   return(x?: Operand): void {

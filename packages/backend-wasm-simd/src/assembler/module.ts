@@ -23,10 +23,25 @@ const text = (value: string): number[] => {
   return [...leb(bytes.length), ...bytes]
 }
 
-/** A list with its length in front. */
-const vector = (items: readonly (readonly number[])[]): number[] => [...leb(items.length), ...items.flat()]
+/** Bytes in pieces: joined once, as pieces of pieces are copied as often as they are deep. */
+type Pieces = (readonly number[])[]
 
-const section = (id: number, content: readonly number[]): number[] => [id, ...leb(content.length), ...content]
+const lengthOf = (pieces: Pieces): number => pieces.reduce((n, piece) => n + piece.length, 0)
+
+/** A list with its length in front. */
+const vector = (items: Pieces): Pieces => [leb(items.length), ...items]
+
+const section = (id: number, content: Pieces): Pieces => [[id, ...leb(lengthOf(content))], ...content]
+
+function joined(pieces: Pieces): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(lengthOf(pieces))
+  let at = 0
+  for (const piece of pieces) {
+    bytes.set(piece, at)
+    at += piece.length
+  }
+  return bytes
+}
 
 /**
  * Collects functions and writes the module. The memory and all imported functions come from the import object's `env`.
@@ -82,20 +97,12 @@ export class ModuleBuilder {
     return this.imports.map(({ name }) => name)
   }
 
-  private indexOf(callable: Callable): number {
-    const imported = this.imports.indexOf(callable)
-    if (imported >= 0) return imported
-    const own = this.functions.indexOf(callable as FunctionBuilder)
-    if (own < 0) throw new Error(`wasm-simd: ${callable.name} belongs to another module`)
-    return this.imports.length + own
-  }
-
   bytes(): Uint8Array<ArrayBuffer> {
     const signatures: number[][] = []
     const keys = new Map<string, number>()
     const typeOf = ({ params, result }: Callable): number => {
-      const results = result ? [result] : []
-      const code = [0x60, ...vector(params.map((t) => [typeCodes[t]])), ...vector(results.map((t) => [typeCodes[t]]))]
+      const results = result ? [1, typeCodes[result]] : [0]
+      const code = [0x60, ...leb(params.length), ...params.map((t) => typeCodes[t]), ...results]
       const key = code.join()
       let index = keys.get(key)
       if (index === undefined) {
@@ -114,31 +121,44 @@ export class ModuleBuilder {
     ]
     const exports = this.functions
       .filter((f) => this.exported.has(f))
-      .map((f) => [...text(f.name), 0, ...leb(this.indexOf(f))])
-    const bodies = this.functions.map((f) => body(f, (callable) => this.indexOf(callable)))
-    return new Uint8Array(
-      [
-        [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-        section(1, vector(signatures)),
-        section(2, vector(imports)),
-        section(3, vector(types.map(leb))),
-        section(7, vector(exports)),
-        section(10, vector(bodies)),
-      ].flat(),
-    )
+      .map((f) => [...text(f.name), 0, ...leb(this.imports.length + this.functions.indexOf(f))])
+    const places = new Map<Callable, readonly number[]>()
+    for (const [i, callable] of [...this.imports, ...this.functions].entries()) places.set(callable, leb(i))
+    const bodies = this.functions.flatMap((f) => body(f, places))
+    return joined([
+      [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+      ...section(1, vector(signatures)),
+      ...section(2, vector(imports)),
+      ...section(3, vector(types.map(leb))),
+      ...section(7, vector(exports)),
+      ...section(10, [leb(this.functions.length), ...bodies]),
+    ])
   }
 }
 
 /** Locals in runs of one type, then the code, with its length in front. */
-function body(f: FunctionBuilder, indexOf: (callable: Callable) => number): number[] {
-  const runs: number[][] = []
-  for (let i = 0; i < f.locals.length;) {
+function body(f: FunctionBuilder, places: ReadonlyMap<Callable, readonly number[]>): Pieces {
+  const { locals } = f
+  const runs: number[] = []
+  let count = 0
+  for (let i = 0; i < locals.length; count++) {
     let end = i
-    while (end < f.locals.length && f.locals[end] === f.locals[i]) end++
-    runs.push([...leb(end - i), typeCodes[f.locals[i]]])
+    while (end < locals.length && locals[end] === locals[i]) end++
+    runs.push(...leb(end - i), typeCodes[locals[i]])
     i = end
   }
-  const code = f.code.flatMap((part) => (typeof part === "number" ? part : leb(indexOf(part))))
-  const all = [...vector(runs), ...code, 0x0b]
-  return [...leb(all.length), ...all]
+  const code: number[] = []
+  for (const part of f.code) {
+    if (typeof part === "number") code.push(part)
+    else code.push(...placeOf(part, places))
+  }
+  code.push(0x0b)
+  const head = [...leb(count), ...runs]
+  return [[...leb(head.length + code.length), ...head], code]
+}
+
+function placeOf(callable: Callable, places: ReadonlyMap<Callable, readonly number[]>): readonly number[] {
+  const place = places.get(callable)
+  if (!place) throw new Error(`wasm-simd: ${callable.name} belongs to another module`)
+  return place
 }
