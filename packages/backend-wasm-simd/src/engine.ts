@@ -5,7 +5,7 @@ import type { FunctionBuilder } from "./assembler/function.js"
 import { Heap, HeapFull } from "./heap.js"
 import { imports } from "./imports.js"
 import { threadHost } from "./threads/host.js"
-import { portable } from "./threads/imports.js"
+import { linkMark, portable } from "./threads/imports.js"
 import { type PlacedModule, Pool } from "./threads/pool.js"
 
 /** A compiled function. Arguments are numbers; addresses above 2^31 may be given as they are. */
@@ -102,6 +102,8 @@ export class Engine {
   /** The bytes of each module, by number; null where workers lack an import. Kept only if there may be workers. */
   private readonly modules: (Uint8Array | null)[] = []
   private readonly placed: PlacedModule[] = []
+  /** Functions that modules import from others, by {@link linkTo}. */
+  private readonly links = new Map<string, { readonly call: WebAssembly.ImportValue; readonly portable: boolean }>()
   private trace: Trace | null = null
   private traceScratchAt = 0
 
@@ -143,7 +145,8 @@ export class Engine {
       const bytes = module.bytes()
       const exports = this.instantiate(bytes, module.importNames)
       const names = Object.keys(exports)
-      const forWorkers = this.pool !== null && module.importNames.every((name) => portable.has(name))
+      const reaches = (name: string): boolean => this.links.get(name)?.portable ?? portable.has(name)
+      const forWorkers = this.pool !== null && module.importNames.every(reaches)
       const number = this.modules.push(forWorkers ? bytes : null) - 1
       const result = {} as Record<N, Compiled>
       for (const name of Object.keys(functions) as N[]) {
@@ -159,9 +162,20 @@ export class Engine {
     })
   }
 
+  /**
+   * The name under which other modules import a function, so that what is compiled and optimised once serves them all. For workers it says
+   * where the function's own module lies.
+   */
+  linkTo(fn: Compiled): string {
+    const placed = this.pool && this.place(fn.module)
+    const name = `${linkMark}${[fn.module, placed?.address ?? 0, placed?.bytes ?? 0, fn.number].join(" ")}`
+    this.links.set(name, { call: fn.call as WebAssembly.ImportValue, portable: placed !== null })
+    return name
+  }
+
   private instantiate(bytes: Uint8Array<ArrayBuffer>, names: readonly string[]): WebAssembly.Exports {
     const env: Record<string, WebAssembly.ImportValue> = { memory: this.memory }
-    for (const name of names) env[name] = imports[name]
+    for (const name of names) env[name] = this.links.get(name)?.call ?? imports[name]
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), { env }).exports
   }
 

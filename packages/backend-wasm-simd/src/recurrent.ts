@@ -13,9 +13,9 @@ import {
   type View,
 } from "@rondo/backend"
 import type { Call, Compiled, Engine } from "./engine.js"
-import { defineGemm, packedBytes, type ProductDType } from "./gemm/gemm.js"
+import { gemmCode, importGemm, packedBytes, type ProductDType } from "./gemm/gemm.js"
 import { copyView } from "./map.js"
-import { emitBackward, emitForward, emitPack } from "./recurrent/emit.js"
+import { emitBackward, emitForward } from "./recurrent/emit.js"
 import { type Scratch, withScratch } from "./scratch.js"
 import { addressOf } from "./storage.js"
 
@@ -69,8 +69,8 @@ function codeOf<N extends string>(
   return (forms[form] ??= make())
 }
 
-const forwardCodes: Codes<"forward" | "pack"> = new WeakMap()
-const backwardCodes: Codes<"backward" | "pack"> = new WeakMap()
+const forwardCodes: Codes<"forward"> = new WeakMap()
+const backwardCodes: Codes<"backward"> = new WeakMap()
 
 // Up to so many rows in all, weights are used as they lie: packing them would cost more than it saves.
 const directRows = 8
@@ -102,15 +102,15 @@ function forward(engine: Engine, kernel: RecurrentKernel, v: RecurrentOperands, 
   const code = codeOf(forwardCodes, engine, kernel, dtype === "float32" ? 0 : 1, () => {
     const form = { cell, dtype, save: v.saved !== null }
     return engine.compile(`recurrent ${cell} ${dtype} ${form.save}`, (module) => {
-      const gemm = defineGemm(module, engine, dtype)
-      return { forward: emitForward(module, engine, form, gemm), pack: emitPack(module, gemm) }
+      return { forward: emitForward(module, engine, form, importGemm(module, engine, dtype)) }
     })
   })
+  const pack = gemmCode(engine, dtype).prepack
   const direct = steps * batch <= directRows
   let weightAt = addressOf(v.weight)
   if (!direct) {
     weightAt = scratch.take(packedBytes(dtype, wide, units))
-    engine.call(code.pack, [wide, units, addressOf(v.weight), size, units * size, weightAt])
+    engine.call(pack, [wide, units, addressOf(v.weight), size, units * size, weightAt])
   }
   const hidden = scratch.take(batch * wide * size)
   const start = reverse ? steps - 1 : 0
@@ -174,13 +174,13 @@ function backward(
   const given = !isZero(engine, v.gradOutput)
   const code = codeOf(backwardCodes, engine, kernel, (dtype === "float32" ? 0 : 1) + (given ? 2 : 0), () =>
     engine.compile(`recurrentBackward ${cell} ${dtype} ${given}`, (module) => {
-      const gemm = defineGemm(module, engine, dtype)
-      return { backward: emitBackward(module, engine, { cell, dtype, given }, gemm), pack: emitPack(module, gemm) }
+      const gemm = importGemm(module, engine, dtype)
+      return { backward: emitBackward(module, engine, { cell, dtype, given }, gemm) }
     }),
   )
   const weight = scratch.straight(v.weight)
   const weightAt = scratch.take(packedBytes(dtype, units, wide))
-  engine.call(code.pack, [units, wide, addressOf(weight), units * size, size, weightAt])
+  engine.call(gemmCode(engine, dtype).prepack, [units, wide, addressOf(weight), units * size, size, weightAt])
   const straight = (view: View | null): View | null => view && scratch.straight(view)
   const gradOutput = given ? straight(v.gradOutput) : null
   const [output, h, cells, c, saved] = [v.output, v.h, v.cells, v.c, v.saved].map(straight)

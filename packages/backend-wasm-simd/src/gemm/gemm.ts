@@ -1,7 +1,7 @@
 // Products of matrices for use inside modules: packing, blocking and register tiles as functions that other functions call.
 import type { FunctionBuilder, Local, Operand, Value } from "../assembler/function.js"
-import type { ModuleBuilder } from "../assembler/module.js"
-import type { Engine } from "../engine.js"
+import type { Callable, ModuleBuilder } from "../assembler/module.js"
+import type { Compiled, Engine } from "../engine.js"
 import { type Arithmetic, arithmetic, mostRows, panelBytes, type ProductDType } from "./arithmetic.js"
 import { defineDots } from "./dots.js"
 import { defineNarrow, narrowRows, narrowVectors } from "./narrow.js"
@@ -19,12 +19,12 @@ export interface Gemm {
    * `prepack(n, k, b, bRow, bColumn, packed)`: lays b[k][n] out for `multiplyPacked`; b's transpose is b with its strides
    * swapped. `packed` needs {@link packedBytes} bytes.
    */
-  readonly prepack: FunctionBuilder
+  readonly prepack: Callable
   /**
    * `multiplyPacked(m, n, k, a, aRow, packed, c, cRow, start, startRow)`: `c = start + a b`. The columns of a, c and start lie side
    * by side. `start` 0 means zeros; `start = c, startRow = cRow` accumulates; `startRow` 0 adds one row (a bias) to all.
    */
-  readonly multiplyPacked: FunctionBuilder
+  readonly multiplyPacked: Callable
   /**
    * `products(count, aBatch, bBatch, cBatch, startBatch, m, n, k, a, aRow, aStep, b, bRow, bColumn, c, cRow, start, startRow,
    * bScratch, aScratch)`: the same for `count` products with a and b of any strides. With `bScratch` (at least
@@ -32,7 +32,7 @@ export interface Gemm {
    * a and b both lie side by side along k. With `aScratch` ({@link bandBytes}) a is packed there band by band; for dot products it
    * takes a single row (k elements and 16 bytes) that does not lie side by side.
    */
-  readonly products: FunctionBuilder
+  readonly products: Callable
 }
 
 const columnsOf = (dtype: ProductDType): number => panelBytes / (dtype === "float64" ? 8 : 4)
@@ -53,19 +53,40 @@ const zeros = (engine: Engine): number =>
     return address
   })
 
-/** Defines the functions that multiply matrices of `dtype` in `module`: once, however often it is called. */
-export function defineGemm(module: ModuleBuilder, engine: Engine, dtype: ProductDType): Gemm {
-  const math = arithmetic(engine, dtype)
-  // What a module does not use is not defined in it.
+const compiled = new WeakMap<Engine, Partial<Record<ProductDType, Record<keyof Gemm, Compiled>>>>()
+
+/** The functions that multiply matrices of `dtype`: one module, which all others import from. */
+export function gemmCode(engine: Engine, dtype: ProductDType): Record<keyof Gemm, Compiled> {
+  let own = compiled.get(engine)
+  if (!own) compiled.set(engine, (own = {}))
+  return (own[dtype] ??= engine.compile(`gemm ${dtype}`, (module) => {
+    const math = arithmetic(engine, dtype)
+    const zero = zeros(engine)
+    return {
+      prepack: module.expose(definePrepack(module, math)),
+      multiplyPacked: module.expose(defineMultiplyPacked(module, math, zero)),
+      products: module.expose(defineProducts(module, math, zero)),
+    }
+  }))
+}
+
+const parameters: Readonly<Record<keyof Gemm, number>> = { prepack: 6, multiplyPacked: 10, products: 20 }
+
+/** The same functions for the code of `module`. */
+export function importGemm(module: ModuleBuilder, engine: Engine, dtype: ProductDType): Gemm {
+  const code = gemmCode(engine, dtype)
+  const take = (name: keyof Gemm): Callable =>
+    module.import(engine.linkTo(code[name]), new Array<"i32">(parameters[name]).fill("i32"), null)
+  // What a module does not use it does not import.
   return {
     get prepack() {
-      return definePrepack(module, math)
+      return take("prepack")
     },
     get multiplyPacked() {
-      return defineMultiplyPacked(module, math, zeros(engine))
+      return take("multiplyPacked")
     },
     get products() {
-      return defineProducts(module, math, zeros(engine))
+      return take("products")
     },
   }
 }

@@ -2,7 +2,7 @@
 import { byteSize } from "@rondo/backend"
 import type { Call, Compiled, Engine } from "../engine.js"
 import { mostRows } from "./arithmetic.js"
-import { bandBytes, defineGemm, type ProductDType, scratchBytes } from "./gemm.js"
+import { bandBytes, gemmCode, type ProductDType, scratchBytes } from "./gemm.js"
 
 export type { ProductDType } from "./gemm.js"
 
@@ -73,21 +73,10 @@ function route({ dtype, m, n, k, a, b }: Product): Route {
 /** Multiplications and additions in a nanosecond of one thread, about. */
 const speed: Record<ProductDType, number> = { float32: 25, float64: 12, int32: 12 }
 
-const compiled = new WeakMap<Engine, Partial<Record<ProductDType, Compiled>>>()
-
-/** The code for all products of a dtype. */
-function productsOf(engine: Engine, dtype: ProductDType): Compiled {
-  let own = compiled.get(engine)
-  if (!own) compiled.set(engine, (own = {}))
-  return (own[dtype] ??= engine.compile(`gemm ${dtype}`, (module) => ({
-    products: module.expose(defineGemm(module, engine, dtype).products),
-  })).products)
-}
-
 /** Runs the products. */
 export function multiply(engine: Engine, product: Product): void {
   const { dtype, count, m, n, k, out, a, b, start } = product
-  const fn = productsOf(engine, dtype)
+  const fn = gemmCode(engine, dtype).products
   const way = route(product)
   const pieces = engine.pieces((count * m * n * k) / speed[dtype])
   if (pieces > 1) return runPieces(engine, fn, product, way, pieces)

@@ -258,10 +258,3 @@ export function emitBackward(module: ModuleBuilder, engine: Engine, form: Backwa
   )
   return f
 }
-
-/** Emits `pack(n, k, b, bRow, bColumn, packed)`: the weights laid out for the loops. */
-export function emitPack(module: ModuleBuilder, gemm: Gemm): FunctionBuilder {
-  const f = module.define("pack", new Array<ValueType>(6).fill("i32"))
-  f.call(gemm.prepack, ...f.args)
-  return f
-}

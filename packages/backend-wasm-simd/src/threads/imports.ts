@@ -8,6 +8,9 @@ const math = [
 /** Imports that workers have. A module that needs another one runs on the calling thread alone. */
 export const portable: ReadonlySet<string> = new Set([...math, "sigmoid", "pow", "mod"])
 
+/** Starts the name of an import from another module: its number, its address, its bytes, and the number of the export follow. */
+export const linkMark = "@"
+
 /** Defines `imports`, with the functions of imports.ts by name. */
 export const importSource = `
 const imports = {

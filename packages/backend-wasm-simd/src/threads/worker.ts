@@ -1,6 +1,6 @@
 // The program of a worker thread, as text: workers are started from it without a file of their own, so no bundler has to know.
 // It is a constant, not a function printed at run time, which minifiers and coverage tools would have changed.
-import { importSource } from "./imports.js"
+import { importSource, linkMark } from "./imports.js"
 import { call, recordsAt, textUnits, thread, words } from "./control.js"
 
 /** Looks so often whether there is work before it sleeps: some 20 microseconds. Waking up takes half as long. */
@@ -18,23 +18,23 @@ function serve({ memory, control, id }, drain) {
   const records = new Float64Array(control, ${recordsAt})
   const modules = new Map()
 
-  // [module, its address, its bytes, number of the export, number of arguments, arguments...]
-  function functionOf(at) {
-    const number = records[at]
+  function imported(name) {
+    return name.startsWith(${JSON.stringify(linkMark)}) ? functionOf(...name.slice(1).split(" ").map(Number)) : imports[name]
+  }
+
+  function functionOf(number, address, bytes, index) {
     let functions = modules.get(number)
     if (!functions) {
-      const address = records[at + 1]
-      const bytes = records[at + 2]
       // Growing by nothing shows this thread how large the memory has become.
       if (memory.buffer.byteLength < address + bytes) memory.grow(0)
       // The slice is a copy outside of shared memory, which is what compilers take.
       const module = new WebAssembly.Module(new Uint8Array(memory.buffer, address, bytes).slice())
       const env = { memory }
-      for (const { name } of WebAssembly.Module.imports(module)) if (name !== "memory") env[name] = imports[name]
+      for (const { name } of WebAssembly.Module.imports(module)) if (name !== "memory") env[name] = imported(name)
       functions = Object.values(new WebAssembly.Instance(module, { env }).exports)
       modules.set(number, functions)
     }
-    return functions[records[at + 3]]
+    return functions[index]
   }
 
   function say(error) {
@@ -52,12 +52,13 @@ function serve({ memory, control, id }, drain) {
     if (Atomics.load(words, W.joining)) Atomics.notify(words, W.progress)
   }
 
+  // A record: [module, its address, its bytes, number of the export, number of arguments, arguments...].
   // False: this thread cannot make the code. The call has not begun, and another thread may take it.
   function perform(state) {
     const at = words[state + 1]
     let run
     try {
-      run = functionOf(at)
+      run = functionOf(records[at], records[at + 1], records[at + 2], records[at + 3])
     } catch (error) {
       say(error)
       Atomics.store(words, W.threads + id * W.line, T.withdrawn)
