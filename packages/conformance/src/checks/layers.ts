@@ -27,8 +27,25 @@ function tables(): Experiment[] {
       return [...passed(layer, [out]), layer.weight.detach()]
     },
   })
+  // Looked up so often that the layer behind multiplies the table's rows instead.
+  const behind = (id: string, run: (x: Tensor, device: Device) => readonly (Tensor | null)[]): Experiment => ({
+    op: "Embedding",
+    id,
+    run: (device) => {
+      const layer = new nn.Embedding(5, 16, { paddingIdx: 1, device })
+      return [...run(layer.forward(randint(0, 5, [6, 9], { device })), device), layer.weight.grad]
+    },
+  })
   return [
     table("plain", {}),
+    behind("before a linear layer", (x, device) => {
+      const linear = new nn.Linear(16, 7, { device })
+      return passed(linear, [linear.forward(x)])
+    }),
+    behind("before a recurrent layer", (x, device) => {
+      const lstm = new nn.LSTM(16, 3, { batchFirst: true, bidirectional: true, device })
+      return passed(lstm, [lstm.forward(x)[0]])
+    }),
     table("padding and frequencies", { paddingIdx: 2, scaleGradByFreq: true }),
     table("limited rows", { maxNorm: 1 }),
   ]
