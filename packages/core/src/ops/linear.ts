@@ -1,7 +1,6 @@
 // The product with a bias that layers are made of. Rows that were looked up in a small table are multiplied there, once each.
 import { isFloat, kernels, shapeText, ShapeError, sizeOf } from "@rondo/backend"
-import { apply, execute, type OpInfo, output } from "../apply.js"
-import type { Device } from "../device.js"
+import { apply, execute, type OpInfo, output, type Placed } from "../apply.js"
 import { mode, type Node, reaches, type Rule, type Saved, seenBetween } from "../graph.js"
 import { op } from "../op.js"
 import { type Origin, originOf, originRows } from "../origin.js"
@@ -42,6 +41,7 @@ export const linear = op(
     }
     const origin = originOf(x)
     if (origin) return throughTable(x, weight, bias, origin)
+    if (bias && inputs > 0 && isFloat(x.dtype) && (x.ndim === 2 || x.isContiguous())) return withBias(x, weight, bias)
     if (x.ndim === 2) return linearRows(x, weight, bias)
     const rows = sizeOf(x.shape.slice(0, -1))
     return reshape(linearRows(reshape(x, rows, inputs), weight, bias), [...x.shape.slice(0, -1), weight.shape[0]])
@@ -54,27 +54,44 @@ function linearRows(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   return bias ? add(out, bias) : out
 }
 
-const linearRule: Rule = ([g], s) => {
-  if (!g) return []
+/** All rows as one matrix. */
+const rowsOf = (x: Tensor): Tensor => (x.ndim === 2 ? x : reshape(x, sizeOf(x.shape.slice(0, -1)), x.shape[x.ndim - 1]))
+
+const linearRule: Rule = ([given], s) => {
+  if (!given) return []
+  const [before] = s.shapes
+  const g = rowsOf(given)
   return [
-    s.needs[0] ? product("linear", g, s.y) : null,
-    s.needs[1] ? product("linear", g, s.x, true) : null,
+    s.needs[0] ? shapedAs(product("linear", g, s.y), before) : null,
+    s.needs[1] ? product("linear", g, rowsOf(s.x), true) : null,
     s.needs[2] ? sum(g, 0) : null,
   ]
 }
 const linearInfo: OpInfo = { name: "linear", keep: ["x", "y"], keepFor: [["y"], ["x"], []], vjp: linearRule }
 
+const shapedAs = (rows: Tensor, shape: readonly number[]): Tensor => (shape.length === 2 ? rows : reshape(rows, shape))
+
+/** x [..., I] is a matrix, or lies in row-major order. */
 function withBias(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
-  const [out] = apply(linearInfo, [x, weight, bias], (device) => [multiplied(device, x, weight, bias)])
+  const [out] = apply(linearInfo, [x, weight, bias], (device) => {
+    const result = output(device, [...x.shape.slice(0, -1), weight.shape[0]], x.dtype)
+    if (sizeOf(result.shape) > 0) multiplyInto(result, x, weight, bias)
+    return [result]
+  })
   return out
 }
 
-/** `x @ weight^T + bias` of matrices, unrecorded. */
-function multiplied(device: Device, x: Tensor, weight: Tensor, bias: Tensor): Tensor {
-  const result = output(device, [x.shape[0], weight.shape[0]], x.dtype)
-  if (sizeOf(result.shape) > 0)
-    execute(kernels.matmulBias, [x, turned(weight), stretchedView(bias, result.shape)], [result])
-  return result
+/** All rows as one matrix, for a kernel. */
+function matrix(x: Tensor): Placed {
+  if (x.ndim === 2) return x
+  const width = x.shape[x.ndim - 1]
+  return target(x, { shape: [sizeOf(x.shape) / width, width], strides: [width, 1], offset: x.offset })
+}
+
+/** `x @ weight^T + bias`, unrecorded. */
+function multiplyInto(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor): void {
+  const to = matrix(out)
+  execute(kernels.matmulBias, [matrix(x), turned(weight), stretchedView(bias, to.shape)], [to])
 }
 
 // ---- rows of a table
@@ -94,7 +111,10 @@ function throughTable(x: Tensor, weight: Tensor, bias: Tensor | null, origin: Or
     info,
     operands,
     (device) => {
-      const all = bias ? multiplied(device, table, weight, bias) : product("linear", table, weight, false, true)
+      const all = bias
+        ? output(device, [table.shape[0], weight.shape[0]], x.dtype)
+        : product("linear", table, weight, false, true)
+      if (bias && sizeOf(all.shape) > 0) multiplyInto(all, table, weight, bias)
       return [reshape(gatherRows(all, rows), [...x.shape.slice(0, -1), weight.shape[0]])]
     },
     () => [rows],
