@@ -3,6 +3,7 @@ import {
   DeviceError,
   type DType,
   GradientError,
+  IndexError,
   type Kernel,
   shapeText,
   ShapeError,
@@ -109,6 +110,9 @@ export function apply(
   let outputs: Tensor[]
   try {
     outputs = forward(device)
+  } catch (error) {
+    // A kernel knows its own name only.
+    throw error instanceof IndexError ? new IndexError(`${op.name}: ${error.fact}`) : error
   } finally {
     mode.record = before
   }

@@ -3,6 +3,7 @@ import { DeviceError, DTypeError, GradientError, IndexError, ShapeError, ValueEr
 import { CpuJs } from "@rondo/backend-cpu-js"
 import { describe, expect, test } from "vitest"
 import { arange, Device, grad, tensor, Tensor, use, zeros } from "../index.js"
+import { embedding } from "./embedding.js"
 import { copy_, fill_, maskedFill, maskedFill_, zero_ } from "./fill.js"
 import { gather, scatter, scatter_, scatterAdd } from "./gather.js"
 import { index, type IndexItem, indexPut, indexPut_, setItem_ } from "./indexing.js"
@@ -88,6 +89,10 @@ describe("index tensors", () => {
   })
   test("are checked", () => {
     const x = cube()
+    // Kernels name themselves; users hear of the operation.
+    const outside = "index out of range: got 7, expected 0 <= index < 2 at dim 0"
+    expect(() => x.indexSelect(0, int([0, 7]))).toThrow(new IndexError(`indexSelect: ${outside}`))
+    expect(() => embedding(x.reshape(2, -1), int([0, 7]))).toThrow(new IndexError(`embedding: ${outside}`))
     expect(() => index(x, [0, 2])).toThrow(
       new IndexError("index: index out of range: got 2, expected -2 to 1 at dim 0"),
     )
