@@ -174,6 +174,14 @@ describe("gradients of the rows themselves", () => {
     const expected = run(embedding(rows, ids(twelve)).clone())
     run(embedding(rows, ids(twelve))).forEach((g, i) => expect(apart(g, expected[i])).toBeLessThan(1e-12))
   })
+  it("come after the end of a scope around the forward", () => {
+    const [rows, w, b] = [table(), weight(), bias()]
+    const x = embedding(rows, ids(twelve))
+    const y = scope(() => linear(x, w, b))
+    const expected = grad(linear(x.clone(), w, b).square().sum(), [rows, w, b], { retainGraph: true }) as Tensor[]
+    const got = grad(y.square().sum(), [rows, w, b]) as Tensor[]
+    got.forEach((g, i) => expect(apart(g, expected[i])).toBeLessThan(1e-12))
+  })
   it("end where the rows were detached", () => {
     const [rows, w] = [table(), weight()]
     const x = embedding(rows, ids(twelve)).detach()

@@ -102,23 +102,17 @@ function multiplyInto(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor): voi
  */
 function throughTable(x: Tensor, weight: Tensor, bias: Tensor | null, origin: Origin): Tensor {
   const { table, node } = origin
-  const rows = originRows(x, origin)
   // The table is an operand of its own only if gradients of x would reach it.
   const direct = node !== null && x.gradFn !== null && reaches(x.gradFn, node)
   const operands = [x, weight, ...(bias ? [bias] : []), ...(direct ? [table] : [])]
   const info = bias ? (direct ? tableInfos.both : tableInfos.bias) : direct ? tableInfos.direct : tableInfos.plain
-  const [out] = apply(
-    info,
-    operands,
-    (device) => {
-      const all = bias
-        ? output(device, [table.shape[0], weight.shape[0]], x.dtype)
-        : product("linear", table, weight, false, true)
-      if (bias && sizeOf(all.shape) > 0) multiplyInto(all, table, weight, bias)
-      return [reshape(gatherRows(all, rows), [...x.shape.slice(0, -1), weight.shape[0]])]
-    },
-    () => [rows],
-  )
+  const [out] = apply(info, operands, (device) => {
+    const all = bias
+      ? output(device, [table.shape[0], weight.shape[0]], x.dtype)
+      : product("linear", table, weight, false, true)
+    if (bias && sizeOf(all.shape) > 0) multiplyInto(all, table, weight, bias)
+    return [reshape(gatherRows(all, originRows(x, origin)), [...x.shape.slice(0, -1), weight.shape[0]])]
+  })
   return out
 }
 
@@ -143,7 +137,8 @@ const tableRule =
       ]
     }
     const { table, node } = origin
-    const sums = addedRows([table.shape[0], flat.shape[1]], 0, s.more(0), flat)
+    // Found again rather than saved: a scope around the forward may have ended.
+    const sums = addedRows([table.shape[0], flat.shape[1]], 0, originRows(x, origin), flat)
     const short = direct && needs[last] && !seenBetween(x.gradFn as Node, node as Node, s.captures)
     const gradients = [
       needs[0] && !short ? whole(s.y) : null,
