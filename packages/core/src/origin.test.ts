@@ -291,3 +291,18 @@ describe("what changed after the lookup", () => {
     }
   })
 })
+
+describe("what is held", () => {
+  const thirtyTwo = Array.from({ length: 32 }, (_, i) => i % 8)
+  it("is no graph: not by rows that were detached from it", () => {
+    const computed = table().mul(2)
+    expect(embedding(computed, ids(twelve)).detach().handle.origin).toBeNull()
+  })
+  it("is no chain of memory that was looked up, window after window", () => {
+    const index = ids(thirtyTwo)
+    let rows = randn(32, 16)
+    for (let i = 0; i < 4; i++) rows = rows.narrow(0, 0, 8).indexSelect(0, index)
+    expect(rows.handle.origin).toBeNull()
+    expect(embedding(randn(8, 16), index).handle.origin).not.toBeNull()
+  })
+})

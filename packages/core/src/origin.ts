@@ -29,11 +29,12 @@ const leastUse = 2
 const pays = (x: Tensor, table: Tensor): boolean => sizeOf(x.shape) >= leastUse * sizeOf(table.shape)
 
 /**
- * Remembers that `out`, which was just made and owns its memory, is `table[index]`. Not of large tables, which would be held
- * as long as `out`.
+ * Remembers that `out`, which was just made and owns its memory, is `table[index]`. The table is held as long as `out`: not one in
+ * large memory, nor one that was computed, since its graph would be held too, also by rows that were detached.
  */
 export function rememberOrigin(out: Tensor, table: Tensor, index: Tensor, padding: number | null): void {
-  if (table.ndim !== 2 || table.shape[1] < leastWidth || !pays(out, table)) return
+  if (table.ndim !== 2 || table.shape[1] < leastWidth || !table.isLeaf) return
+  if (out.storage.bytes < leastUse * table.storage.bytes) return
   if (out.dtype !== "float32" && out.dtype !== "float64") return
   const versions = [out.handle.version, table.handle.version, index.handle.version] as const
   out.handle.origin = { table, index, padding, node: out.node, versions, tape }
