@@ -258,6 +258,12 @@ describe("what changed after the lookup", () => {
     const inside = scope(() => embedding(randn(4, 16), kept))
     expect(apart(linear(inside, w), plain(inside, w))).toBe(0)
   })
+  it("is noticed if the table moved to other memory", () => {
+    const [rows, w] = [randn(4, 16), randn(3, 16)]
+    const x = embedding(rows, ids(twelve))
+    rows.rehome(randn(4, 16))
+    expect(apart(linear(x, w), plain(x, w))).toBe(0)
+  })
   it("is noticed by a captured step that began after the lookup", () => {
     const [rows, w, index] = [randn(4, 16), randn(3, 16), ids(twelve)]
     const x = embedding(rows, index)

@@ -2,6 +2,7 @@
 // row of a kind may do it for the table instead. Not public.
 import { isContiguous, sizeOf } from "@rondo/backend"
 import type { Node } from "./graph.js"
+import type { Handle } from "./lifetime.js"
 import { contiguous, reshape } from "./ops/movement.js"
 import { tape } from "./tape.js"
 import { type Tensor, windowOn } from "./tensor.js"
@@ -16,6 +17,8 @@ export interface Origin {
   readonly padding: number | null
   /** The lookup, if it was recorded. */
   readonly node: Node | null
+  /** The memory of the table and the index: what moves to another device or dtype shows other memory. */
+  readonly read: readonly [table: Handle, index: Handle]
   /** Of the memory, the table and the index when they were read. */
   readonly versions: readonly [own: number, table: number, index: number]
   /** Which capture this belongs to: a replay cannot know what became of memory that was filled before it. */
@@ -36,17 +39,19 @@ export function rememberOrigin(out: Tensor, table: Tensor, index: Tensor, paddin
   if (table.ndim !== 2 || table.shape[1] < leastWidth || !table.isLeaf) return
   if (out.storage.bytes < leastUse * table.storage.bytes) return
   if (out.dtype !== "float32" && out.dtype !== "float64") return
+  const read = [table.handle, index.handle] as const
   const versions = [out.handle.version, table.handle.version, index.handle.version] as const
-  out.handle.origin = { table, index, padding, node: out.node, versions, tape }
+  out.handle.origin = { table, index, padding, node: out.node, read, versions, tape }
 }
 
 /** Where the rows of `x` [..., E] come from, if that is known, still true, and of use: there are far fewer rows of the table. */
 export function originOf(x: Tensor): Origin | null {
   const { origin } = x.handle
   if (!origin || origin.tape !== tape) return null
-  const { table, index, versions } = origin
+  const { table, index, read, versions } = origin
   const [own, ofTable, ofIndex] = versions
   if (table.disposed || index.disposed || !pays(x, table)) return null
+  if (table.handle !== read[0] || index.handle !== read[1]) return null
   if (x.handle.version !== own || table.handle.version !== ofTable || index.handle.version !== ofIndex) return null
   // A window must show whole rows.
   const last = x.ndim - 1
