@@ -277,6 +277,19 @@ describe("what changed after the lookup", () => {
       expect(apart(step(), plain(x, w))).toBeLessThan(1e-5)
     }
   })
+  it("is noticed by a captured step, though an uncaptured part changes it at some calls only", () => {
+    const [rows, w, index] = [table(), weight(), ids(twelve)]
+    let factor = 1
+    const step = capture(() => {
+      const x = embedding(rows, index)
+      uncaptured(() => factor !== 1 && noGrad(() => rows.mul_(factor)))
+      return linear(x, w)
+    })
+    for (factor of [1, 1, 2, 3]) {
+      const expected = plain(embedding(rows, index), w)
+      expect(apart(step(), expected)).toBeLessThan(1e-12)
+    }
+  })
   it("is followed by a captured step", () => {
     const [rows, w, index] = [randn(4, 16, { requiresGrad: true }), randn(3, 16, { requiresGrad: true }), ids(twelve)]
     const loss = (look: (x: Tensor) => Tensor) =>
@@ -299,6 +312,12 @@ describe("what changed after the lookup", () => {
 })
 
 describe("what is held", () => {
+  it("is no recording", () => {
+    const [rows, index] = [table(), ids(twelve)]
+    const step = capture(() => embedding(rows, index))
+    step()
+    expect(step().handle.origin).toBeNull()
+  })
   const thirtyTwo = Array.from({ length: 32 }, (_, i) => i % 8)
   it("is no graph: not by rows that were detached from it", () => {
     const computed = table().mul(2)

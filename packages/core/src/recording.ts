@@ -218,6 +218,11 @@ export class Recording implements Tape {
     this.did(again)
     this.interrupted = true
     this.sure.clear()
+    // Another time that part may change what rows were looked up in.
+    this.forgetOrigins()
+  }
+  private forgetOrigins(): void {
+    for (const handle of this.lent) handle.origin = null
   }
   readGrad(leaf: Tensor, value: Tensor | null): void {
     // What the body set before is what a replay sets before. A leaf that the body made is nobody's afterwards.
@@ -281,6 +286,7 @@ export class Recording implements Tape {
   }
   private leave(): void {
     for (const handle of this.lent) handle.recording = null
+    this.forgetOrigins()
     this.spare.clear()
     this.users.clear()
     this.sure.clear()
