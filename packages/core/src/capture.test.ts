@@ -467,3 +467,34 @@ test("another default device is another form", () => {
   const other = use(new CpuJs())
   for (let i = 0; i < 3; i++) expect(captured().device).toBe(other)
 })
+
+describe("prepared kernels", () => {
+  /** Repeats kernels without a look at their memory, as fast backends do. */
+  class Preparing extends CpuJs {
+    repeated = 0
+    prepare(...call: Parameters<CpuJs["run"]>): () => void {
+      this.run(...call)
+      return () => {
+        this.repeated++
+        this.run(...call)
+      }
+    }
+  }
+  test("are what replays run, until an uncaptured part gives back memory", () => {
+    const preparing = new Preparing()
+    use(preparing)
+    const [x, w] = [ones(2), ones(2)]
+    let last = false
+    const step = capture(() => {
+      const grown = x.mul(2)
+      uncaptured(() => last && w.dispose())
+      x.copy_(grown.add(w))
+    })
+    for (let i = 0; i < 3; i++) step()
+    expect(x.tolistSync()).toEqual([15, 15])
+    expect(preparing.repeated).toBe(3)
+    last = true
+    expect(step).toThrow(DisposedError)
+    expect(preparing.repeated).toBe(4)
+  })
+})

@@ -137,6 +137,9 @@ export class Recording implements Tape {
   /** Leaves whose gradients are at a replay what they were here: they were set or looked at since the last uncaptured part. */
   private readonly sure = new Set<Tensor>()
   private interrupted = false
+  /** False once an uncaptured part gave back memory that kernels use: prepared calls would not notice. */
+  private whole = true
+  private disposed = false
   private readonly statics: Placed[] = []
   private readonly copies: Tensor[] = []
 
@@ -215,11 +218,20 @@ export class Recording implements Tape {
     this.users.set(tensor, handle)
   }
   ranAside(again: () => void): void {
-    this.did(again)
+    this.did(() => {
+      again()
+      this.whole = this.isWhole()
+    })
     this.interrupted = true
     this.sure.clear()
     // Another time that part may change what rows were looked up in.
     this.forgetOrigins()
+  }
+  /** Whether nobody gave back memory that the kernels use. */
+  private isWhole(): boolean {
+    if (this.disposed) return false
+    for (const handle of this.outside.values()) if (handle.disposed) return false
+    return true
   }
   private forgetOrigins(): void {
     for (const handle of this.lent) handle.origin = null
@@ -296,8 +308,7 @@ export class Recording implements Tape {
   stands(): boolean {
     for (const { tensor, handle, requiresGrad } of this.watched)
       if (tensor.handle !== handle || tensor.requiresGrad !== requiresGrad) return false
-    for (const handle of this.outside.values()) if (handle.disposed) return false
-    return true
+    return this.isWhole()
   }
   /** Whether leaves have the gradients that the body found. */
   fits(): boolean {
@@ -307,14 +318,16 @@ export class Recording implements Tape {
   /** Does everything again. */
   replay(): void {
     for (const handle of this.changed) handle.version++
+    this.whole = true
     for (const step of this.steps) {
       // Who watches kernels sees those of replays too.
-      if (step.again !== null && (step.kernel === null || observers.size === 0)) step.again()
+      if (step.again !== null && (step.kernel === null || (this.whole && observers.size === 0))) step.again()
       else if (step.kernel !== null) execute(step.kernel, step.inputs, step.outputs, step.scalars)
     }
   }
   /** Gives the memory back: what shows it is disposed. */
   dispose(): void {
+    this.disposed = true
     for (const handle of this.lent) handle.disposed = true
     for (const owner of this.owned.values()) owner.release()
     this.owned.clear()
