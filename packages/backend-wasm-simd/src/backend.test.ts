@@ -13,6 +13,7 @@ import {
 } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
 import { afterEach, describe, expect, it, vi } from "vitest"
+import { HeapFull } from "./heap.js"
 import { WasmSimd, wasmSimd } from "./backend.js"
 
 afterEach(() => {
@@ -87,6 +88,24 @@ describe("memory", () => {
     backend.run(map(e.mul(x, x)), [weights], [weights])
     expect(numbers(backend, weights)[300]).toBe(90000)
     expect(backend.memory()).toMatchObject({ bytes: 262144, buffers: 1 })
+  })
+
+  it("that only repeating a kernel needs is not missed: the kernel runs, and is not prepared", () => {
+    const backend = new WasmSimd({ memoryLimit: mib, threads: false })
+    const view = tensor(backend, [1, 2, 3])
+    const kernel = map(e.add(x, x))
+    backend.run(kernel, [view], [view])
+    const { heap } = backend.engine
+    const pieces: number[] = []
+    const fill = (): void => {
+      for (;;) pieces.push(heap.alloc(4096))
+    }
+    expect(fill).toThrow(HeapFull)
+    expect(backend.prepare(kernel, [view], [view])).toBeNull()
+    expect(numbers(backend, view)).toEqual([4, 8, 12])
+    for (const address of pieces) heap.free(address)
+    backend.prepare(kernel, [view], [view])?.()
+    expect(numbers(backend, view)).toEqual([16, 32, 48])
   })
 
   it("that a kernel needs for itself and cannot have is an OutOfMemoryError too, and the kernel works later", () => {

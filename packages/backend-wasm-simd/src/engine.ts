@@ -75,7 +75,8 @@ class Trace {
   /** Scratch memory until the end of the trace, or -1. */
   take(bytes: number): number {
     const at = this.used
-    this.used += Math.ceil(bytes / 64) * 64
+    // No two pieces share an address, and none is the end: that tells whose they are.
+    this.used += Math.max(1, Math.ceil(bytes / 64)) * 64
     if (this.used <= traceScratch) return this.scratch + at
     this.failed = true
     return -1
@@ -219,11 +220,11 @@ export class Engine {
 
   /**
    * Makes what `body` does repeatable: the calls that it made, for as long as the memory they work on stays where it is. Null if they
-   * would have to be other ones the next time. All calls must go through {@link call} and {@link run}, all scratch memory through
+   * would have to be other ones the next time, or memory is short. All calls must go through {@link call} and {@link run}, all scratch memory through
    * {@link takeScratch}.
    */
   traced(body: () => void): (() => number)[] | null {
-    this.traceScratchAt ||= this.heap.alloc(traceScratch)
+    if (!this.hasTraceScratch()) return (body(), null)
     const trace = (this.trace = new Trace(this.traceScratchAt))
     try {
       body()
@@ -231,6 +232,14 @@ export class Engine {
       this.trace = null
     }
     return trace.failed ? null : trace.calls
+  }
+  private hasTraceScratch(): boolean {
+    try {
+      this.traceScratchAt ||= this.heap.alloc(traceScratch)
+    } catch (error) {
+      if (!(error instanceof HeapFull)) throw error
+    }
+    return this.traceScratchAt > 0
   }
   /** What runs now depends on values in memory: it cannot be repeated by repeating its calls. */
   untrace(): void {
