@@ -174,6 +174,13 @@ describe("gradients of the rows themselves", () => {
     const expected = run(embedding(rows, ids(twelve)).clone())
     run(embedding(rows, ids(twelve))).forEach((g, i) => expect(apart(g, expected[i])).toBeLessThan(1e-12))
   })
+  it("do not come from rows that nobody asked for, whatever lies there", () => {
+    const [rows, w, b] = [table(), weight(), bias()]
+    noGrad(() => rows.select(0, 2).fill_(NaN))
+    const gradientOf = (x: Tensor) => grad(linear(x, w, b).square().sum(), [rows, w, b]) as Tensor[]
+    const expected = gradientOf(embedding(rows, ids(twelve)).clone())
+    gradientOf(embedding(rows, ids(twelve))).forEach((g, i) => expect(apart(g, expected[i])).toBeLessThan(1e-12))
+  })
   it("come after the end of a scope around the forward", () => {
     const [rows, w, b] = [table(), weight(), bias()]
     const x = embedding(rows, ids(twelve))
