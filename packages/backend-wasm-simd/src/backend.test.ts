@@ -1,4 +1,6 @@
 // The device around its kernels: options, limits of memory, closing, and whether it can be had at all.
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import {
   type Backend,
   DeviceError,
@@ -174,6 +176,25 @@ describe("a closed device", () => {
     expect(backend.threads.working).toBe(0)
     backend.free(view.storage)
     expect(backend.memory().buffers).toBe(0)
+  })
+  it("holds no memory, though a prepared kernel is held", async () => {
+    const opened = async (): Promise<{ again: () => void; memory: WeakRef<WebAssembly.Memory> }> => {
+      const backend = new WasmSimd({ threads: false })
+      const view = tensor(backend, [1])
+      const again = backend.prepare(map(e.add(x, x)), [view], [view]) as () => void
+      const memory = new WeakRef(backend.engine.memory)
+      await backend.close()
+      return { again, memory }
+    }
+    setFlagsFromString("--expose-gc")
+    const collect = runInNewContext("gc") as () => void
+    const { again, memory } = await opened()
+    for (let i = 0; i < 20 && memory.deref(); i++) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      collect()
+    }
+    expect(memory.deref()).toBeUndefined()
+    expect(again).toThrow(/the device is closed/)
   })
 })
 

@@ -57,6 +57,8 @@ export interface ThreadStatus {
   readonly reason: string
 }
 
+type Calls = readonly (() => number)[]
+
 const mostBytes = 2 ** 32
 const roomForKernels = 2 ** 20
 
@@ -80,6 +82,8 @@ export class WasmSimd implements Backend {
   capabilities: Capabilities
   /** @internal */
   engine: Engine
+  /** What prepared kernels call: not in their closures, which would hold the memory of a closed device. */
+  private prepared = new WeakMap<() => void, Calls>()
   private readonly memoryLimit: number
   private readonly onWarning: (text: string) => void
   private lossReason = ""
@@ -225,12 +229,15 @@ export class WasmSimd implements Backend {
     const traceable = kernel.kind === "map" || kernel.kind === "reduce" || kernel.kind === "matmul" || kernel.kind === "recurrent" || kernel.kind === "recurrentBackward" // prettier-ignore
     if (!traceable) return (this.run(kernel, inputs, outputs, scalars), null)
     this.checkOpen()
-    const calls = this.engine.traced(() => this.run(kernel, inputs, outputs, scalars))
-    if (!calls) return null
-    return () => {
+    const made = this.engine.traced(() => this.run(kernel, inputs, outputs, scalars))
+    if (!made) return null
+    const again = (): void => {
       this.checkOpen()
+      const calls = this.prepared.get(again) as Calls
       for (let i = 0; i < calls.length; i++) calls[i]()
     }
+    this.prepared.set(again, made)
+    return again
   }
 
   private dispatch(
@@ -278,6 +285,7 @@ export class WasmSimd implements Backend {
     const { engine } = this
     // Nothing reaches it any more; the collector takes the memory although someone may still hold the device.
     this.engine = null as never
+    this.prepared = null as never
     await engine.close()
   }
 
