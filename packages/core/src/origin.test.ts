@@ -271,6 +271,19 @@ describe("what changed after the lookup", () => {
     rows.rehome(randn(4, 16))
     expect(apart(linear(x, w), plain(x, w))).toBe(0)
   })
+  it("is noticed if the table was a gradient that a replay overwrote", () => {
+    const [rows, w] = [table(), randn(3, 16, { dtype: "float64" })]
+    const factor = randn(4, 16, { dtype: "float64" })
+    const step = capture(() => {
+      rows.grad = null
+      rows.mul(factor).sum().backward()
+    })
+    for (let i = 0; i < 3; i++) step()
+    const x = embedding(rows.grad as Tensor, ids(twelve))
+    factor.mul_(2)
+    step()
+    expect(apart(linear(x, w), plain(x, w))).toBe(0)
+  })
   it("is noticed by a captured step that began after the lookup", () => {
     const [rows, w, index] = [randn(4, 16), randn(3, 16), ids(twelve)]
     const x = embedding(rows, index)

@@ -251,7 +251,7 @@ export class Recording implements Tape {
     this.given.add(leaf)
     if (value) this.saw(value)
     const place = value && placeOf(value)
-    this.did(() => void (leaf.grad = place && keep(shown(place))))
+    this.did(() => void (leaf.grad = place && keep(renewed(place))))
   }
 
   private owns(handle: Handle): boolean {
