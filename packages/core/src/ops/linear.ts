@@ -8,11 +8,11 @@ import { t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
 import { add } from "./arithmetic.js"
 import { selected, target } from "./geometry.js"
-import { ne, where } from "./logic.js"
-import { addedRows, fullOf, gatherRows, runRows } from "./lookup.js"
-import { expand, reshape, unsqueeze, zerosOf } from "./movement.js"
+import { where } from "./logic.js"
+import { addedRows, gatherRows } from "./lookup.js"
+import { reshape } from "./movement.js"
 import { checkDTypes, product, stretchedView, turned } from "./product.js"
-import { sum } from "./reduce.js"
+import { any, sum } from "./reduce.js"
 
 /** `x @ weight^T + bias`, in one kernel. x [..., I], weight [O, I], bias [O]. */
 export const linear = op(
@@ -139,24 +139,18 @@ const tableRule =
     }
     const { table, node } = origin
     // Found again rather than saved: a scope around the forward may have ended.
-    const rows = originRows(x, origin)
-    const sums = addedRows([table.shape[0], flat.shape[1]], 0, rows, flat)
+    const sums = addedRows([table.shape[0], flat.shape[1]], 0, originRows(x, origin), flat)
     const short = direct && needs[last] && !seenBetween(x.gradFn as Node, node as Node, s.captures)
     const gradients = [
       needs[0] && !short ? whole(s.y) : null,
-      product("linear", sums, askedFor(table, rows), true),
+      product("linear", sums, reached(table, sums), true),
       ...(hasBias ? [needs[2] ? sum(sums, 0) : null] : []),
     ]
     return short ? [...gradients, tableGradient(sums, s, origin)] : gradients
   }
 
-/** The table with zeros in the rows that nobody asked for: no gradient of theirs is not zero times what lies there, which may be NaN. */
-function askedFor(table: Tensor, rows: Tensor): Tensor {
-  const [count] = rows.shape
-  const asked = zerosOf(table, [table.shape[0]])
-  runRows(asked, 0, rows, expand(fullOf(table, 1), [count]), "replace")
-  return where(unsqueeze(ne(asked, 0), 1), table, 0)
-}
+/** The table with zeros in rows that no gradient came to: zero times what lies there is not zero if that is NaN. */
+const reached = (table: Tensor, sums: Tensor): Tensor => where(any(sums, 1, { keepdim: true }), table, 0)
 
 /** The gradient of the table from that of its products. */
 function tableGradient(sums: Tensor, s: Saved, { padding }: Origin): Tensor {
