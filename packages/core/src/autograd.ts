@@ -263,6 +263,7 @@ function visit(state: Walk, node: Node): void {
   if (node.saved) {
     node.saved.needs = needs
     node.saved.captures = state.captures
+    node.saved.last = state.release
   }
   // Unless backward is recorded itself, whatever a rule computes on the way is free again when it returns.
   const results = mode.record ? node.apply(grads) : scope(() => node.apply(grads))

@@ -120,6 +120,8 @@ const nobody: ReadonlyMap<Node, unknown> = new Map()
 export class Saved {
   /** Whether each input's gradient is wanted, so that rules can leave out work. */
   needs: readonly boolean[] = []
+  /** Whether what is saved is freed after this. */
+  last = false
   /** Nodes whose gradients somebody asked for. */
   captures: ReadonlyMap<Node, unknown> = nobody
   readonly params: readonly number[]

@@ -135,3 +135,53 @@ test("shapes that do not fit", () => {
   expect(() => recurrent("gru", make(2, 1, 8), make(8, 2), null, [make(1, 2)])).toThrow(/needs projected \[T, B, 3 H\]/)
   expect(() => recurrent("elman" as never, make(2, 1, 2), make(2, 2), null, [make(1, 2)])).toThrow(ValueError)
 })
+
+describe("projected inputs that nobody else reads", () => {
+  const setting = (cell: RecurrentCell, bias = true) => {
+    const leaves = operands({ cell, bias, reverse: false }, [4, 3, 2])
+    const [given, weight, offset, ...state] = leaves
+    const projected = given.mul(2)
+    const run = (consume: boolean): Tensor[] => recurrent(cell, projected, weight, offset, state, { consume })
+    const total = (outputs: readonly Tensor[]): Tensor =>
+      outputs.map((y) => y.square().sum()).reduce((a, b) => a.add(b))
+    return { leaves, projected, run, total }
+  }
+  const apart = (a: readonly (Tensor | null)[], b: readonly (Tensor | null)[]): number =>
+    Math.max(
+      ...a.map((x, i) =>
+        (x as Tensor)
+          .sub(b[i] as Tensor)
+          .abs()
+          .max()
+          .itemSync(),
+      ),
+    )
+
+  test.each(["tanh", "relu", "lstm", "gru"] as const)("%s: give their memory to their gradient", (cell) => {
+    const { leaves, projected, run, total } = setting(cell)
+    const expected = grad(total(run(false)), leaves, { retainGraph: true })
+    const before = projected.clone()
+    const loss = total(run(true))
+    // As long as the graph is kept, or recorded, they are as they were.
+    expect(apart(grad(loss, leaves, { retainGraph: true }), expected)).toBe(0)
+    expect(apart(grad(loss, leaves, { createGraph: true }), expected)).toBeLessThan(1e-12)
+    expect(apart([projected], [before])).toBe(0)
+    expect(apart(grad(loss, leaves), expected)).toBe(0)
+    expect(apart([projected], [before])).toBeGreaterThan(0)
+  })
+  test("are refused to whoever reads them all the same", () => {
+    const { projected, run, total } = setting("lstm")
+    const other = projected.square().sum()
+    total(run(true)).backward({ retainGraph: true })
+    total(run(true)).backward()
+    expect(() => other.backward()).toThrow(/changed in place/)
+  })
+  test("that lie otherwise keep their memory", () => {
+    const { leaves, run, total } = setting("tanh")
+    const expected = grad(total(run(false)), leaves)
+    const [given, weight, bias, h] = leaves
+    const spread = given.mul(2).transpose(1, 2).contiguous().transpose(1, 2)
+    const outputs = recurrent("tanh", spread, weight, bias, [h], { consume: true })
+    expect(apart(grad(total(outputs), leaves), expected)).toBe(0)
+  })
+})

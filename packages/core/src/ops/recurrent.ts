@@ -25,7 +25,7 @@ import { mode, type Rule, type Saved, wantsGrad } from "../graph.js"
 import { op } from "../op.js"
 import { stretched } from "../place.js"
 import { t } from "../samples.js"
-import type { Tensor } from "../tensor.js"
+import { type Tensor, windowOn } from "../tensor.js"
 import { matmul } from "./linalg.js"
 import { linear } from "./linear.js"
 import { expand, reshape, zerosOf } from "./movement.js"
@@ -60,11 +60,17 @@ export const recurrentSteps: Readonly<Record<RecurrentCell, RecurrentStep>> = {
 export interface SequenceOptions {
   /** Run from the last time to the first. */
   readonly reverse?: boolean
+  /**
+   * Nobody else reads `projected`: the last backward, which frees what was saved, may put its gradient there. Who reads it through a graph all
+   * the same gets an error. Default false.
+   */
+  readonly consume?: boolean
 }
 
 interface Layer {
   readonly cell: RecurrentCell
   readonly reverse: boolean
+  readonly consume: boolean
   readonly projected: Tensor
   readonly weight: Tensor
   readonly bias: Tensor | null
@@ -103,7 +109,7 @@ export const recurrent = op(
       weight: "tensor",
       bias: "tensor|null",
       state: "tensors",
-      options: { reverse: "flag" },
+      options: { reverse: "flag", consume: "flag" },
     },
     doc: "A recurrent layer (tanh, relu, lstm or gru) over projected inputs [T, B, G H]: output [T, B, H], then the last states.",
     samples: [
@@ -124,9 +130,9 @@ export const recurrent = op(
     weight: Tensor,
     bias: Tensor | null,
     state: readonly Tensor[],
-    { reverse = false }: SequenceOptions = {},
+    { reverse = false, consume = false }: SequenceOptions = {},
   ): Tensor[] => {
-    const layer: Layer = { cell, reverse, projected, weight, bias, state }
+    const layer: Layer = { cell, reverse, consume, projected, weight, bias, state }
     check(layer, "recurrent")
     if (!kernelDTypes.includes(projected.dtype)) return composed(layer)
     return runLayer(layer)
@@ -150,7 +156,15 @@ export const recurrentStep = op(
     method: false,
   },
   (cell: RecurrentCell, projected: Tensor, weight: Tensor, bias: Tensor | null, state: readonly Tensor[]): Tensor[] => {
-    const layer: Layer = { cell, reverse: false, projected: projected.unsqueeze(0), weight, bias, state }
+    const layer: Layer = {
+      cell,
+      reverse: false,
+      consume: false,
+      projected: projected.unsqueeze(0),
+      weight,
+      bias,
+      state,
+    }
     check(layer, "recurrentStep")
     if (!kernelDTypes.includes(projected.dtype)) return composed(layer).slice(1)
     return runLayer(layer, true)
@@ -206,7 +220,7 @@ function forward({ cell, reverse, projected, bias, ...layer }: Layer, device: De
 
 /** `single`: the states after the only step, and no output beside them. */
 function runLayer(layer: Layer, single = false): Tensor[] {
-  const { cell, reverse, projected } = layer
+  const { cell, reverse, consume, projected } = layer
   const inputs = listed(layer)
   const save = wantsGrad(inputs)
   const last = reverse ? 0 : projected.shape[0] - 1
@@ -215,7 +229,7 @@ function runLayer(layer: Layer, single = false): Tensor[] {
     {
       name: single ? "recurrentStep" : "recurrent",
       keep: [],
-      vjp: layerRule({ cell, reverse, biased: layer.bias !== null, single }),
+      vjp: layerRule({ cell, reverse, consume, biased: layer.bias !== null, single }),
     },
     inputs,
     (device) => {
@@ -246,6 +260,7 @@ function copiesAt(sequences: readonly Tensor[], at: number): Tensor[] {
 interface Form {
   readonly cell: RecurrentCell
   readonly reverse: boolean
+  readonly consume: boolean
   readonly biased: boolean
   /** Its outputs are the states alone. */
   readonly single: boolean
@@ -259,12 +274,15 @@ const layerRule =
     return mode.record ? recorded(form, grads, saved) : fused(form, grads, saved)
   }
 
-function restored({ cell, reverse, biased }: Form, saved: Saved): { layer: Layer; written: (i: number) => Tensor } {
+function restored(
+  { cell, reverse, consume, biased }: Form,
+  saved: Saved,
+): { layer: Layer; written: (i: number) => Tensor } {
   const states = biased ? 3 : 2
   const count = states + (cell === "lstm" ? 2 : 1)
   const state = Array.from({ length: count - states }, (_, i) => saved.more(states + i))
   const bias = biased ? saved.more(2) : null
-  const layer: Layer = { cell, reverse, projected: saved.more(0), weight: saved.more(1), bias, state }
+  const layer: Layer = { cell, reverse, consume, projected: saved.more(0), weight: saved.more(1), bias, state }
   return { layer, written: (k) => saved.more(count + k) }
 }
 
@@ -296,12 +314,16 @@ function recorded(form: Form, grads: readonly (Tensor | null)[], saved: Saved): 
 /** Gradients from the backward kernel, and one product over all times for the weights. */
 function fused(form: Form, grads: readonly (Tensor | null)[], saved: Saved): (Tensor | null)[] {
   const { layer, written } = restored(form, saved)
-  const { cell, reverse, projected, weight, bias, state } = layer
+  const { cell, reverse, consume, projected, weight, bias, state } = layer
   const isLSTM = cell === "lstm"
   const out = written(0)
   const zero = constant(out.device, out.dtype, 0)
   const gradient = (i: number, shape: readonly number[]): View => grads[i] ?? stretched(zero, shape)
-  const [dProjected, dHidden] = [output(out.device, projected.shape, out.dtype), cell === "gru" ? output(out.device, projected.shape, out.dtype) : null] // prettier-ignore
+  const dProjected =
+    consume && saved.last && projected.isContiguous()
+      ? takenOver(projected)
+      : output(out.device, projected.shape, out.dtype)
+  const dHidden = cell === "gru" ? output(out.device, projected.shape, out.dtype) : null
   const dState = state.map((x) => output(out.device, x.shape, out.dtype))
   const inputs = [gradient(0, out.shape), gradient(1, state[0].shape), ...(isLSTM ? [gradient(2, state[1].shape)] : [])]
   inputs.push(weight, out, state[0], ...(isLSTM ? [written(1), state[1]] : []))
@@ -316,6 +338,12 @@ function fused(form: Form, grads: readonly (Tensor | null)[], saved: Saved): (Te
   const dWeight = wants(1) ? weightGradient(hidden, out, state[0], reverse) : null
   const dBias = bias ? [wants(2) ? sum(hidden, [0, 1]) : null] : []
   return [dProjected, dWeight, ...dBias, ...dState]
+}
+
+/** The memory of `x` for something else: graphs that saved x refuse to use it from now on. */
+function takenOver(x: Tensor): Tensor {
+  x.handle.version++
+  return windowOn(x, x, false)
 }
 
 /** Sum over all times of hidden_t^T h_(t-1), in two products: the first step's old state is not among the outputs. */

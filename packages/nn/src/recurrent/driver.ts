@@ -38,11 +38,13 @@ interface Stretch {
   readonly rows: number
   /** `[T', rows, …]` */
   readonly x: Tensor
+  /** Whether x is nobody else's. */
+  readonly own: boolean
 }
 
 /** The stretches of projected inputs `[T, B, …]`, or packed `[N, …]` with the (never rising) rows of every step. */
 function stretchesOf(x: Tensor, batchSizes: readonly number[] | null): Stretch[] {
-  if (!batchSizes) return [{ time: 0, rows: x.shape[1], x }]
+  if (!batchSizes) return [{ time: 0, rows: x.shape[1], x, own: true }]
   const starts = batchSizes.flatMap((size, t) => (size === batchSizes[t - 1] ? [] : [t]))
   const times = starts.map((time, i) => (starts[i + 1] ?? batchSizes.length) - time)
   const parts = x.split(starts.map((time, i) => times[i] * batchSizes[time]), 0) // prettier-ignore
@@ -50,6 +52,7 @@ function stretchesOf(x: Tensor, batchSizes: readonly number[] | null): Stretch[]
     time,
     rows: batchSizes[time],
     x: parts[i].unflatten(0, [times[i], batchSizes[time]]),
+    own: false,
   }))
 }
 
@@ -62,10 +65,13 @@ interface Direction {
 }
 
 /** One stretch from `state`: outputs `[T', rows, H]` and the state behind it. */
-function runStretch(direction: Direction, { time, x }: Stretch, state: States): { output: Tensor; last: States } {
+function runStretch(direction: Direction, { time, x, own }: Stretch, state: States): { output: Tensor; last: States } {
   const { recurrence, hidden, reverse, heard } = direction
   if (!hidden.projection && !listening()) {
-    const [output, ...last] = recurrent(recurrence.cell, x, hidden.weight, hidden.bias, state, { reverse })
+    const [output, ...last] = recurrent(recurrence.cell, x, hidden.weight, hidden.bias, state, {
+      reverse,
+      consume: own,
+    })
     return { output, last }
   }
   const steps = x.unbind(0)
