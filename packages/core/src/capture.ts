@@ -1,8 +1,9 @@
 // Steps that are recorded once and replayed: the numbers of ordinary calls without the work of building them in JavaScript.
-import { GradientError, shapeText, ValueError } from "@rondo/backend"
+import { type DType, GradientError, shapeText, ValueError } from "@rondo/backend"
 import { describe } from "./arguments.js"
 import { currentDevice, type Device, hasDevice } from "./device.js"
 import { mode } from "./graph.js"
+import { sameShape } from "./place.js"
 import { type Place, placeOf, Recording, renewed } from "./recording.js"
 import { outsideScopes } from "./scope.js"
 import { tape, withTape } from "./tape.js"
@@ -71,25 +72,28 @@ const most = 2
 export function capture<I extends readonly Tensor[], R>(body: (...inputs: I) => R): Captured<I, R> {
   if (typeof body !== "function") throw new ValueError(`capture: needs a function to capture, got ${describe(body)}`)
   const known = new Map<string, readonly Known[]>()
+  let recent: Form | null = null
   let recordings = 0
   const call = (...inputs: I): R => {
-    for (const x of inputs) checkInput(x)
+    for (let i = 0; i < inputs.length; i++) checkInput(inputs[i])
     // Inside of another captured body this is a part of it; who looks for NaNs wants every operation to be looked at.
     if (tape?.refuses || mode.anomaly) return ordinary(body, inputs)
-    const form = formOf(inputs)
+    if (recent === null || !isOfForm(recent, inputs)) recent = formOf(inputs)
+    const form = recent.key
     const found = known.get(form)
     if (found === undefined) {
       const result = ordinary(body, inputs)
       known.set(form, [])
       return result
     }
-    const standing = found.filter(({ recording }) => recording.stands())
-    const fitting = standing.find(({ recording }) => recording.fits())
-    if (fitting) {
-      fitting.recording.fill(inputs)
-      fitting.recording.replay()
-      return fitting.rebuild() as R
+    for (let i = 0; i < found.length; i++) {
+      const { recording, rebuild } = found[i]
+      if (!recording.stands() || !recording.fits()) continue
+      recording.fill(inputs)
+      recording.replay()
+      return rebuild() as R
     }
+    const standing = found.filter(({ recording }) => recording.stands())
     known.set(form, standing)
     const made = record(body, inputs)
     known.set(form, [made, ...standing].slice(0, most))
@@ -127,8 +131,33 @@ function numberOf(device: Device): number {
 }
 
 /** What recordings differ by: kernels are made for shapes, noGrad decides what is done, and the default device where. */
-const formOf = (inputs: readonly Tensor[]): string =>
-  `${mode.record} ${hasDevice() ? numberOf(currentDevice()) : ""} ${inputs.map(({ device, dtype, shape }) => `${numberOf(device)} ${dtype} ${shape.join()}`).join(" ")}`
+interface Form {
+  readonly record: boolean
+  readonly device: Device | null
+  readonly inputs: readonly { readonly device: Device; readonly dtype: DType; readonly shape: readonly number[] }[]
+  readonly key: string
+}
+
+const standard = (): Device | null => (hasDevice() ? currentDevice() : null)
+
+function formOf(tensors: readonly Tensor[]): Form {
+  const { record } = mode
+  const device = standard()
+  const inputs = tensors.map((x) => ({ device: x.device, dtype: x.dtype, shape: [...x.shape] }))
+  const key = `${record} ${device ? numberOf(device) : ""} ${inputs.map((x) => `${numberOf(x.device)} ${x.dtype} ${x.shape.join()}`).join(" ")}`
+  return { record, device, inputs, key }
+}
+
+/** The same without writing a key, for calls whose time counts. */
+function isOfForm({ record, device, inputs }: Form, tensors: readonly Tensor[]): boolean {
+  if (record !== mode.record || inputs.length !== tensors.length || device !== standard()) return false
+  for (let i = 0; i < inputs.length; i++) {
+    const a = inputs[i]
+    const b = tensors[i]
+    if (a.device !== b.device || a.dtype !== b.dtype || !sameShape(a.shape, b.shape)) return false
+  }
+  return true
+}
 
 function record<I extends readonly Tensor[], R>(body: (...inputs: I) => R, inputs: I): Known {
   const recording = new Recording()

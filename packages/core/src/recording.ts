@@ -159,12 +159,22 @@ export class Recording implements Tape {
   /** Brings the inputs to where the kernels read them. */
   fill(inputs: readonly Tensor[]): void {
     // A body that returned an input has shown its place: what lies there is read before anything is written.
-    const shows = ({ storage }: Tensor): boolean => this.statics.some((place) => place.storage === storage)
-    const sources = inputs.map((x) => (shows(x) && sizeOf(x.shape) > 0 ? copyOf(x.device, x) : x))
+    for (let i = 0; i < inputs.length; i++) if (this.isStatic(inputs[i].storage)) return this.fillApart(inputs)
+    for (let i = 0; i < inputs.length; i++) this.fillOne(inputs[i], i)
+  }
+  private fillApart(inputs: readonly Tensor[]): void {
+    const sources = inputs.map((x) => (this.isStatic(x.storage) && sizeOf(x.shape) > 0 ? copyOf(x.device, x) : x))
     sources.forEach((x, i) => {
-      if (sizeOf(x.shape) > 0) execute(kernels.copy(x.dtype, x.dtype), [x], [this.statics[i]])
+      this.fillOne(x, i)
       if (x !== inputs[i]) x.dispose()
     })
+  }
+  private fillOne(x: Tensor, i: number): void {
+    if (sizeOf(x.shape) > 0) execute(kernels.copy(x.dtype, x.dtype), [x], [this.statics[i]])
+  }
+  private isStatic(storage: Storage): boolean {
+    for (let i = 0; i < this.statics.length; i++) if (this.statics[i].storage === storage) return true
+    return false
   }
 
   allocate(device: Device, bytes: number): Handle {
