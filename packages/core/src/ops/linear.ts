@@ -119,27 +119,25 @@ function throughTable(x: Tensor, weight: Tensor, bias: Tensor | null, origin: Or
 
 const tableRule =
   (hasBias: boolean, direct: boolean): Rule =>
-  ([g], s) => {
-    if (!g) return []
+  ([given], s) => {
+    if (!given) return []
     const { needs } = s
     const last = hasBias ? 3 : 2
     const x = needs[1] ? s.x : null
-    const [before] = s.shapes
-    const count = sizeOf(before.slice(0, -1))
-    const flat = reshape(g, count, g.shape[g.ndim - 1])
+    const g = rowsOf(given)
     // What is recorded again, or was changed since, goes the way that all other rows go.
     const origin = x && !mode.record ? originOf(x) : null
-    const whole = (weight: Tensor): Tensor => reshape(product("linear", flat, weight), before)
+    const whole = (weight: Tensor): Tensor => shapedAs(product("linear", g, weight), s.shapes[0])
     if (!x || !origin) {
       return [
         needs[0] ? whole(s.y) : null,
-        x ? product("linear", flat, reshape(x, count, before[before.length - 1]), true) : null,
-        hasBias && needs[2] ? sum(flat, 0) : null,
+        x ? product("linear", g, rowsOf(x), true) : null,
+        hasBias && needs[2] ? sum(g, 0) : null,
       ]
     }
     const { table, node } = origin
     // Found again rather than saved: a scope around the forward may have ended.
-    const sums = addedRows([table.shape[0], flat.shape[1]], 0, originRows(x, origin), flat)
+    const sums = addedRows([table.shape[0], g.shape[1]], 0, originRows(x, origin), g)
     const short = direct && needs[last] && !seenBetween(x.gradFn as Node, node as Node, s.captures)
     const gradients = [
       needs[0] && !short ? whole(s.y) : null,
