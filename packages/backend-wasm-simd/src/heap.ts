@@ -216,7 +216,12 @@ export class Heap {
       if (wanted > most) return "limit"
       if (!this.grow(Math.min(Math.max(wanted, this.end + step), most)) && !this.grow(wanted)) return "refused"
     }
-    while (this.spans.length < top) this.spans.push(null)
+    const known = this.spans.length
+    if (known < top) {
+      // One by one, the pages of a first step's large tensors would take longer than its smaller kernels.
+      this.spans.length = top
+      this.spans.fill(null, known)
+    }
     return null
   }
 
