@@ -59,6 +59,9 @@ export interface ThreadStatus {
 
 type Calls = readonly (() => number)[]
 
+/** Kernels whose calls follow from their operands' places; the others look at values, or cut their work anew each time. */
+const repeatable: ReadonlySet<Kernel["kind"]> = new Set(["map", "reduce", "matmul", "recurrent", "recurrentBackward"])
+
 const mostBytes = 2 ** 32
 const roomForKernels = 2 ** 20
 
@@ -226,8 +229,7 @@ export class WasmSimd implements Backend {
     outputs: readonly View[],
     scalars: readonly number[] = [],
   ): (() => void) | null {
-    const traceable = kernel.kind === "map" || kernel.kind === "reduce" || kernel.kind === "matmul" || kernel.kind === "recurrent" || kernel.kind === "recurrentBackward" // prettier-ignore
-    if (!traceable) return (this.run(kernel, inputs, outputs, scalars), null)
+    if (!repeatable.has(kernel.kind)) return (this.run(kernel, inputs, outputs, scalars), null)
     this.checkOpen()
     const made = this.engine.traced(() => this.run(kernel, inputs, outputs, scalars))
     if (!made) return null

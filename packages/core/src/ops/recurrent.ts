@@ -70,7 +70,6 @@ export interface SequenceOptions {
 interface Layer {
   readonly cell: RecurrentCell
   readonly reverse: boolean
-  readonly consume: boolean
   readonly projected: Tensor
   readonly weight: Tensor
   readonly bias: Tensor | null
@@ -132,10 +131,10 @@ export const recurrent = op(
     state: readonly Tensor[],
     { reverse = false, consume = false }: SequenceOptions = {},
   ): Tensor[] => {
-    const layer: Layer = { cell, reverse, consume, projected, weight, bias, state }
+    const layer: Layer = { cell, reverse, projected, weight, bias, state }
     check(layer, "recurrent")
     if (!kernelDTypes.includes(projected.dtype)) return composed(layer)
-    return runLayer(layer)
+    return runLayer(layer, { consume })
   },
 )
 
@@ -156,18 +155,10 @@ export const recurrentStep = op(
     method: false,
   },
   (cell: RecurrentCell, projected: Tensor, weight: Tensor, bias: Tensor | null, state: readonly Tensor[]): Tensor[] => {
-    const layer: Layer = {
-      cell,
-      reverse: false,
-      consume: false,
-      projected: projected.unsqueeze(0),
-      weight,
-      bias,
-      state,
-    }
+    const layer: Layer = { cell, reverse: false, projected: projected.unsqueeze(0), weight, bias, state }
     check(layer, "recurrentStep")
     if (!kernelDTypes.includes(projected.dtype)) return composed(layer).slice(1)
-    return runLayer(layer, true)
+    return runLayer(layer, { single: true })
   },
 )
 
@@ -219,8 +210,8 @@ function forward({ cell, reverse, projected, bias, ...layer }: Layer, device: De
 }
 
 /** `single`: the states after the only step, and no output beside them. */
-function runLayer(layer: Layer, single = false): Tensor[] {
-  const { cell, reverse, consume, projected } = layer
+function runLayer(layer: Layer, { single = false, consume = false }): Tensor[] {
+  const { cell, reverse, projected } = layer
   const inputs = listed(layer)
   const save = wantsGrad(inputs)
   const last = reverse ? 0 : projected.shape[0] - 1
@@ -274,15 +265,12 @@ const layerRule =
     return mode.record ? recorded(form, grads, saved) : fused(form, grads, saved)
   }
 
-function restored(
-  { cell, reverse, consume, biased }: Form,
-  saved: Saved,
-): { layer: Layer; written: (i: number) => Tensor } {
+function restored({ cell, reverse, biased }: Form, saved: Saved): { layer: Layer; written: (i: number) => Tensor } {
   const states = biased ? 3 : 2
   const count = states + (cell === "lstm" ? 2 : 1)
   const state = Array.from({ length: count - states }, (_, i) => saved.more(states + i))
   const bias = biased ? saved.more(2) : null
-  const layer: Layer = { cell, reverse, consume, projected: saved.more(0), weight: saved.more(1), bias, state }
+  const layer: Layer = { cell, reverse, projected: saved.more(0), weight: saved.more(1), bias, state }
   return { layer, written: (k) => saved.more(count + k) }
 }
 
@@ -314,13 +302,13 @@ function recorded(form: Form, grads: readonly (Tensor | null)[], saved: Saved): 
 /** Gradients from the backward kernel, and one product over all times for the weights. */
 function fused(form: Form, grads: readonly (Tensor | null)[], saved: Saved): (Tensor | null)[] {
   const { layer, written } = restored(form, saved)
-  const { cell, reverse, consume, projected, weight, bias, state } = layer
+  const { cell, reverse, projected, weight, bias, state } = layer
   const isLSTM = cell === "lstm"
   const out = written(0)
   const zero = constant(out.device, out.dtype, 0)
   const gradient = (i: number, shape: readonly number[]): View => grads[i] ?? stretched(zero, shape)
   const dProjected =
-    consume && saved.last && projected.isContiguous()
+    form.consume && saved.last && projected.isContiguous()
       ? takenOver(projected)
       : output(out.device, projected.shape, out.dtype)
   const dHidden = cell === "gru" ? output(out.device, projected.shape, out.dtype) : null
