@@ -61,13 +61,13 @@ function surplus({ nodes, operands, watch }: Left): string[] {
   return between > 0 ? [...named, `${between} results of its steps`] : named
 }
 
-/** One case an operation. All of them share one collection, which takes longer than the calls. */
-export function heldCases(context: Context, collect: () => Promise<void>): Case[] {
+/** One case an operation. All of them share the collections, which take longer than the calls. */
+export function heldCases(context: Context, settle: (done: () => boolean) => Promise<void>): Case[] {
   const names = synchronousNames()
   let calls: Promise<Map<string, readonly Left[]>> | null = null
   const everything = async (): Promise<Map<string, readonly Left[]>> => {
     const made = new Map(names.map((name) => [name, opCalls(name).map((call) => recorded(call, context.device))]))
-    await collect()
+    await settle(() => [...made.values()].flat().every((left) => surplus(left).length === 0))
     return made
   }
   return names.map((name) => {
