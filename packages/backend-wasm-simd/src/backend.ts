@@ -116,6 +116,7 @@ export class WasmSimd implements Backend {
       syncRead: true,
       hostMemory: false,
       maxBufferBytes: this.memoryLimit,
+      memoryBytes: this.memoryLimit,
       threads: this.engine.hopedThreads,
     }
   }

@@ -82,6 +82,7 @@ export class WebGpu implements Backend {
       syncRead: false,
       hostMemory: false,
       maxBufferBytes: this.gpu.maxBufferBytes,
+      memoryBytes: options.memoryLimit,
       threads: 1,
     }
   }

@@ -17,6 +17,8 @@ export interface Capabilities {
   readonly hostMemory: boolean
   /** Most bytes of a single buffer. */
   readonly maxBufferBytes: number
+  /** Most bytes of all buffers together, where that is known: core has dropped tensors collected before they are all in use. */
+  readonly memoryBytes?: number
   /** Threads that a kernel may use. */
   readonly threads: number
 }

@@ -1,6 +1,6 @@
 // Who frees memory and when: dispose, scopes, and the pressure on the collector for memory that it cannot see.
 import type { Backend, Storage } from "@rondo/backend"
-import { DisposedError, ValueError } from "@rondo/backend"
+import { DisposedError, OutOfMemoryError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
 import { beforeEach, describe, expect, test } from "vitest"
 import { Device, keep, scope, tensor, use, zeros } from "./index.js"
@@ -83,13 +83,15 @@ describe("scope", () => {
 })
 
 /** The reference behind a mask: the collector sees only handles, as with WebAssembly or GPU memory. */
-function hidden(): { backend: Backend; bytes: () => number } {
+function hidden(limit?: number): { backend: Backend; bytes: () => number } {
   const real = new CpuJs()
   const held = new Map<Storage, number>()
+  const total = (): number => [...held.values()].reduce((a, b) => a + b, 0)
   const backend: Backend = Object.create(real, {
-    capabilities: { value: { ...real.capabilities, hostMemory: false } },
+    capabilities: { value: { ...real.capabilities, hostMemory: false, memoryBytes: limit } },
     alloc: {
       value: (bytes: number) => {
+        if (limit !== undefined && total() + bytes > limit) throw new OutOfMemoryError("hidden: out of memory")
         const storage = real.alloc(4)
         held.set(storage, bytes)
         return storage
@@ -99,7 +101,7 @@ function hidden(): { backend: Backend; bytes: () => number } {
     run: { value: () => undefined },
     read: { value: async (_: Storage, __: number, length: number) => new ArrayBuffer(length) },
   })
-  return { backend, bytes: () => [...held.values()].reduce((a, b) => a + b, 0) }
+  return { backend, bytes: total }
 }
 
 describe("memory that the collector cannot see", () => {
@@ -116,5 +118,28 @@ describe("memory that the collector cannot see", () => {
       peak = Math.max(peak, bytes())
     }
     expect(peak).toBeLessThan(1.5 * 2 ** 30)
+  })
+  test("stays below the device's limit, however small", async () => {
+    const { backend: masked } = hidden(100 * 2 ** 20)
+    const device = new Device(masked)
+    const megabyte = zeros(2 ** 18, { device })
+    const loss = zeros(1, { device })
+    // Without regard to the limit the collector would first be called after 512 MB.
+    for (let step = 0; step < 300; step++) {
+      for (let k = 0; k < 5; k++) megabyte.add(1)
+      await loss.item()
+    }
+  })
+  test("what a step left that ran out of memory is collected, and the next ones work", async () => {
+    const { backend: masked, bytes } = hidden(100 * 2 ** 20)
+    const device = new Device(masked)
+    const megabyte = zeros(2 ** 18, { device })
+    const step = (operations: number): void => {
+      const graph = [megabyte]
+      while (graph.length < operations) graph.push(graph[graph.length - 1].add(1))
+    }
+    expect(() => step(200)).toThrow(OutOfMemoryError)
+    await expect.poll(() => megabyte.data().then(bytes), { timeout: 20_000 }).toBeLessThan(50 * 2 ** 20)
+    step(40)
   })
 })

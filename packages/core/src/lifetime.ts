@@ -1,5 +1,5 @@
 // Who owns device memory and when it is given back: by dispose, at the end of a scope, or when the collector finds it.
-import { DisposedError, type Storage } from "@rondo/backend"
+import { DisposedError, OutOfMemoryError, type Storage } from "@rondo/backend"
 import type { Device } from "./device.js"
 import type { Origin } from "./origin.js"
 import { tape } from "./tape.js"
@@ -109,7 +109,7 @@ function ledgerOf(device: Device): Ledger {
 /** Allocates device memory that is given back when nothing refers to its handle any more. */
 export function allocate(device: Device, bytes: number): Handle {
   if (tape !== null) return tape.allocate(device, bytes)
-  const storage = device.backend.alloc(bytes)
+  const storage = reserve(device, bytes)
   // Memory that the collector sees needs no finaliser, which would hold it until the next macrotask.
   if (device.backend.capabilities.hostMemory) return new Handle(device, storage, null, null)
   const ledger = ledgerOf(device)
@@ -122,6 +122,16 @@ export function allocate(device: Device, bytes: number): Handle {
   if (group.bytes + bytes > most || group.storages.length >= storages) return firstOfGroup(ledger, storage, tier)
   group.bytes += bytes
   return new Handle(device, storage, group, watched)
+}
+
+function reserve(device: Device, bytes: number): Storage {
+  try {
+    return device.backend.alloc(bytes)
+  } catch (error) {
+    // Whoever catches this and takes smaller batches gets the memory of the step that failed.
+    if (error instanceof OutOfMemoryError && !device.backend.capabilities.hostMemory) pulse(ledgerOf(device))
+    throw error
+  }
 }
 
 function firstOfGroup(ledger: Ledger, storage: Storage, tier: number): Handle {
@@ -139,17 +149,29 @@ function firstOfGroup(ledger: Ledger, storage: Storage, tier: number): Handle {
 // V8 several tasks, and finalisers run between tasks: reads yield until the first one has run.
 const pulseEvery = 512 * 2 ** 20
 const pulseBytes = 256 * 2 ** 20
+// Where a device has a limit, pulses come at half of the room that is left, then at half of that again, but not at every tensor.
+const roomParts = 2
+const limitParts = 32
 let yieldWanted = false
 
 function press(ledger: Ledger, bytes: number): void {
   ledger.outstanding += bytes
   // After a collection fewer bytes are outstanding than at the last pulse: count from there again.
   if (ledger.outstanding < ledger.pulsedAt) ledger.pulsedAt = ledger.outstanding
-  if (ledger.outstanding - ledger.pulsedAt < pulseEvery) return
+  if (ledger.outstanding - ledger.pulsedAt >= pulseAfter(ledger)) pulse(ledger)
+}
+
+function pulseAfter({ device, pulsedAt }: Ledger): number {
+  const limit = device.backend.capabilities.memoryBytes ?? Infinity
+  return Math.min(pulseEvery, Math.max((limit - pulsedAt) / roomParts, limit / limitParts))
+}
+
+function pulse(ledger: Ledger): void {
   ledger.pulsedAt = ledger.outstanding
   yieldWanted = true
-  // Allocating is enough: nothing refers to it.
+  // Allocating is enough: nothing refers to it. Bun's engine takes its time over that, but can be asked.
   new ArrayBuffer(pulseBytes)
+  ;(globalThis as { Bun?: { gc(wait: boolean): void } }).Bun?.gc(true)
 }
 
 /** Gives finalisers a macrotask to run in, as long as memory pressure waits for them. Awaited by every asynchronous read. */
