@@ -78,7 +78,8 @@ export class CpuJs implements Backend {
   private readonly watched = new WeakMap<Storage, Share>()
   private unwatched: Share = { bytes: 0, buffers: 0 }
   private readonly sampleBytes: number
-  private closed = false
+  /** True once `close` was called. */
+  closed = false
 
   constructor(options: CpuJsOptions = {}) {
     this.memoryLimit = options.memoryLimit ?? Infinity

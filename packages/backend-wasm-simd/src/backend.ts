@@ -93,7 +93,8 @@ export class WasmSimd implements Backend {
   private bytes = 0
   private buffers = 0
   private peakBytes = 0
-  private closed = false
+  /** True once `close` was called. */
+  closed = false
 
   /** Throws a DeviceError where the host lacks what the backend needs, and a ValueError for options out of range. */
   constructor(options: WasmSimdOptions = {}) {

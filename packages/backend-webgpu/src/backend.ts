@@ -172,6 +172,11 @@ export class WebGpu implements Backend {
     return { bytes: this.bytes, buffers: this.buffers, peakBytes: this.peakBytes }
   }
 
+  /** True once `close` was called. */
+  get closed(): boolean {
+    return this.gpu.health.closed
+  }
+
   /** Closing again does nothing. Reads that still wait reject. */
   async close(): Promise<void> {
     this.gpu.health.close()

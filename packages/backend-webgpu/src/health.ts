@@ -12,7 +12,7 @@ export class Health {
   readonly lost: Promise<DeviceLost>
   private readonly device: GPUDevice
   private gone: DeviceLost | null = null
-  private closed = false
+  closed = false
   private failures: Error[] = []
   private readonly checks = new Set<Promise<void>>()
   private readonly waiting = new Set<(error: Error) => void>()

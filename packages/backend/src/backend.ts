@@ -77,6 +77,8 @@ export interface Backend {
   readonly lost?: Promise<DeviceLost>
   /** Gives everything back; the backend cannot be used afterwards. */
   close?(): Promise<void>
+  /** True once `close` was called: whoever hands out opened devices opens it anew. */
+  readonly closed?: boolean
 }
 
 /** How a backend is found and opened, without loading it first. */

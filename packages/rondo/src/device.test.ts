@@ -1,7 +1,7 @@
 // The front door's choice of a device.
 import type { WebGpu } from "@rondo/backend-webgpu"
 import { expect, test } from "vitest"
-import { currentDevice, device, DeviceError, devices, tensor } from "./index.js"
+import { currentDevice, device, DeviceError, devices, tensor, use } from "./index.js"
 
 test("no tensor without a device, and the error says what to call", () => {
   expect(() => tensor([1])).toThrow(DeviceError)
@@ -44,6 +44,24 @@ test("a GPU that is played by the processor is taken by name only, and opened an
   expect(second).not.toBe(first)
   expect(await tensor([1, 2], { device: second }).add(1).tolist()).toEqual([2, 3])
   await second.backend.close?.()
+  const third = await device("webgpu")
+  expect(third).not.toBe(second)
+  await third.backend.close?.()
+})
+
+test("a device that was closed is opened anew, and takes the place of the default that it was", async () => {
+  for (const name of ["cpu-js", "wasm-simd"]) {
+    const first = use(await device(name))
+    const x = tensor([1, 2])
+    await first.backend.close?.()
+    await first.backend.close?.()
+    expect(() => x.add(1)).toThrow(/the device is closed; open it again/)
+    const [second, again] = await Promise.all([device(name), device(name)])
+    expect(second).not.toBe(first)
+    expect(again).toBe(second)
+    expect(currentDevice()).toBe(second)
+    expect(await tensor([1, 2]).add(1).tolist()).toEqual([2, 3])
+  }
 })
 
 test("the list of devices has a reason for each one missing", async () => {

@@ -42,9 +42,9 @@ const opened = new Map<string, Promise<Device>>()
 const gone = new WeakSet<Device>()
 
 /**
- * Opens a device and, if none was opened before (or that one was lost), makes it the one on which tensors are created.
+ * Opens a device and, if none was opened before (or that one was lost or closed), makes it the one on which tensors are created.
  * `"auto"` takes the fastest that can be had here; a GPU that is played by the processor is taken by name only. Opening a
- * device again gives the same one, until it is lost, as GPUs can be: then it is opened anew.
+ * device again gives the same one, until it is lost, as GPUs can be, or closed (`dev.backend.close()`): then it is opened anew.
  * Throws a DeviceError that says why each device was passed over.
  *
  * @example
@@ -57,13 +57,19 @@ const gone = new WeakSet<Device>()
 export async function device(name: string = "auto"): Promise<Device> {
   const list = name === "auto" ? automatic : providers
   const { backend: found } = await openBackend(aliases[name] ?? name, list, openOnce)
-  if (!hasDevice() || gone.has(currentDevice())) use(found)
+  if (!hasDevice() || gone.has(currentDevice()) || currentDevice().backend.closed) use(found)
   return found
 }
 
-function openOnce(provider: BackendProvider): Promise<Device> {
+async function openOnce(provider: BackendProvider): Promise<Device> {
   const known = opened.get(provider.name)
-  if (known) return known
+  if (known) {
+    const device = await known
+    if (!device.backend.closed) return device
+    // Whoever else waited here may have opened it anew by now.
+    if (opened.get(provider.name) === known) opened.delete(provider.name)
+    return openOnce(provider)
+  }
   const forget = (): void => {
     if (opened.get(provider.name) === made) opened.delete(provider.name)
   }
