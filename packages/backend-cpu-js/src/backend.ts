@@ -4,10 +4,12 @@ import {
   type BackendProvider,
   type Capabilities,
   checkByteRange,
+  checkOpenOptions,
   DeviceError,
   dtypes,
   type Kernel,
   type MemoryStats,
+  openRules,
   OutOfMemoryError,
   type Storage,
   ValueError,
@@ -81,7 +83,9 @@ export class CpuJs implements Backend {
   /** True once `close` was called. */
   closed = false
 
+  /** Throws a ValueError for options that are unknown or do not fit. */
   constructor(options: CpuJsOptions = {}) {
+    checkOpenOptions("cpu-js", options, { memoryLimit: openRules.bytes, track: openRules.flag })
     this.memoryLimit = options.memoryLimit ?? Infinity
     this.sampleBytes = options.track ? 0 : sampleBytes
   }

@@ -4,9 +4,12 @@ import {
   type BackendProvider,
   type Capabilities,
   checkByteRange,
+  checkOpenOptions,
   DeviceError,
   type Kernel,
   type MemoryStats,
+  type OpenRule,
+  openRules,
   OutOfMemoryError,
   type Storage,
   ValueError,
@@ -62,6 +65,15 @@ type Calls = readonly (() => number)[]
 /** Kernels whose calls follow from their operands' places; the others look at values, or cut their work anew each time. */
 const repeatable: ReadonlySet<Kernel["kind"]> = new Set(["map", "reduce", "matmul", "recurrent", "recurrentBackward"])
 
+const rules: Readonly<Record<keyof WasmSimdOptions, OpenRule>> = {
+  memoryLimit: openRules.bytes,
+  relaxed: openRules.flag,
+  threads: ["a whole number from 1, or false", (x) => x === false || (Number.isInteger(x) && (x as number) >= 1)],
+  onWarning: openRules.callback,
+  minimumWork: openRules.hiddenNumber,
+  patience: openRules.hiddenNumber,
+}
+
 const mostBytes = 2 ** 32
 const roomForKernels = 2 ** 20
 
@@ -96,10 +108,10 @@ export class WasmSimd implements Backend {
   /** True once `close` was called. */
   closed = false
 
-  /** Throws a DeviceError where the host lacks what the backend needs, and a ValueError for options out of range. */
+  /** Throws a DeviceError where the host lacks what the backend needs, and a ValueError for options that are unknown or do not fit. */
   constructor(options: WasmSimdOptions = {}) {
+    checkOpenOptions("wasm-simd", options, rules)
     const { memoryLimit = mostBytes, relaxed = true, threads, minimumWork, patience } = options
-    checkOptions(memoryLimit, threads)
     const reason = whyUnavailable()
     if (reason !== null) throw new DeviceError(`wasm-simd: cannot be opened: ${reason}`)
     this.onWarning = options.onWarning ?? emitWarning
@@ -296,13 +308,6 @@ export class WasmSimd implements Backend {
   private checkOpen(): void {
     if (this.closed) throw new DeviceError("wasm-simd: the device is closed; open it again")
   }
-}
-
-function checkOptions(memoryLimit: number, threads: number | false | undefined): void {
-  if (!(memoryLimit > 0)) throw new ValueError(`wasm-simd: memoryLimit: got ${memoryLimit}, expected bytes above 0`)
-  if (threads === undefined || threads === false) return
-  if (Number.isInteger(threads) && threads >= 1) return
-  throw new ValueError(`wasm-simd: threads: got ${threads}, expected a whole number from 1, or false`)
 }
 
 /** Node's channel for such news, which its user can listen to or turn off. Pages have none that is not the console. */

@@ -4,15 +4,18 @@ import {
   type BackendProvider,
   type Capabilities,
   checkByteRange,
+  checkOpenOptions,
   DeviceError,
   type DeviceLost,
   type Kernel,
   type MemoryStats,
+  openRules,
+  type OpenRule,
   type Storage,
   ValueError,
   type View,
 } from "@rondo/backend"
-import { findAdapter, openGpu, type OpenedGpu, type OpenOptions } from "./device.js"
+import { findAdapter, type GpuEntry, openGpu, type OpenedGpu, type OpenOptions } from "./device.js"
 import { runGather } from "./gather.js"
 import { Gpu } from "./gpu.js"
 import { runMap } from "./map.js"
@@ -32,6 +35,17 @@ export interface WebGpuOptions extends OpenOptions {
   readonly memoryLimit?: number
   /** Called once if the device is lost, as `backend.lost` resolves; not by `close()`. */
   readonly onLost?: (lost: DeviceLost) => void
+}
+
+const rules: Readonly<Record<keyof WebGpuOptions, OpenRule>> = {
+  gpu: [
+    "an object with requestAdapter, as navigator.gpu",
+    (x) => typeof (x as GpuEntry | null)?.requestAdapter === "function",
+  ],
+  powerPreference: ['"high-performance" or "low-power"', (x) => x === "high-performance" || x === "low-power"],
+  hardwareOnly: openRules.flag,
+  memoryLimit: openRules.bytes,
+  onLost: openRules.callback,
 }
 
 /**
@@ -63,8 +77,12 @@ export class WebGpu implements Backend {
   private buffers = 0
   private peakBytes = 0
 
-  /** Finds a GPU and opens it. Throws a DeviceError that says why there is none. */
+  /**
+   * Finds a GPU and opens it. Throws a DeviceError that says why there is none, and a ValueError for options that are unknown
+   * or do not fit.
+   */
   static async open(options: WebGpuOptions = {}): Promise<WebGpu> {
+    checkOpenOptions("webgpu", options, rules)
     const backend = new WebGpu(await openGpu(options), options)
     const { gpu } = backend
     if (gpu.barriers) gpu.subgroups = await hasOrderedSubgroups(gpu)
