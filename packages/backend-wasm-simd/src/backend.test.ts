@@ -42,6 +42,13 @@ describe("options", () => {
   it.each([0, -1, 1.5, NaN])("refuse %s threads", (threads) => {
     expect(() => new WasmSimd({ threads })).toThrow(/threads: got .*, expected a whole number from 1, or false/)
   })
+  it("say that more threads were asked for than a device has", () => {
+    expect(new WasmSimd({ threads: 1000 }).threads).toEqual({
+      working: 1,
+      most: 64,
+      reason: "one device has at most 64 threads",
+    })
+  })
   it("take false and 1 for the calling thread alone", () => {
     for (const threads of [false, 1] as const) {
       const backend = new WasmSimd({ threads })

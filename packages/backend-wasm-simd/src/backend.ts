@@ -146,8 +146,8 @@ export class WasmSimd implements Backend {
   /** How many threads there are, and why not more. */
   get threads(): ThreadStatus {
     if (this.closed) return { working: 0, most: 0, reason: "the device is closed" }
-    const { threads, hopedThreads, singleReason } = this.engine
-    return { working: threads, most: hopedThreads, reason: this.lossReason || singleReason }
+    const { threads, hopedThreads, fewerReason } = this.engine
+    return { working: threads, most: hopedThreads, reason: this.lossReason || fewerReason }
   }
 
   /**

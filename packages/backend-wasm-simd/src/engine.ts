@@ -4,6 +4,7 @@ import { type Callable, type MemoryImport, ModuleBuilder } from "./assembler/mod
 import type { FunctionBuilder } from "./assembler/function.js"
 import { Heap, HeapFull } from "./heap.js"
 import { imports } from "./imports.js"
+import { mostThreads } from "./threads/control.js"
 import { threadHost } from "./threads/host.js"
 import { linkMark, portable } from "./threads/imports.js"
 import { type PlacedModule, Pool } from "./threads/pool.js"
@@ -90,8 +91,8 @@ export class Engine {
   readonly relaxed: boolean
   /** Most bytes of memory. */
   readonly maximumBytes: number
-  /** Why there is one thread only; empty if more were asked for and can be had. */
-  readonly singleReason: string
+  /** Why there are fewer threads than were asked for; empty if there are not. */
+  readonly fewerReason: string
   /** @internal */
   readonly pool: Pool | null
   private readonly minimumWork: number
@@ -110,8 +111,8 @@ export class Engine {
 
   constructor({ maximumBytes, relaxed, threads, onLoss, ...rest }: EngineOptions) {
     const host = threads === 1 ? "one thread was asked for" : threadHost()
-    const wanted =
-      typeof host === "string" ? 1 : threads === "auto" ? Math.min(host.concurrency, mostAutoThreads) : threads
+    const asked = threads === "auto" ? mostAutoThreads : threads
+    const wanted = typeof host === "string" ? 1 : Math.min(asked, threads === "auto" ? host.concurrency : mostThreads)
     const pages = Math.min(Math.ceil(maximumBytes / pageBytes), mostPages)
     const { memory, maximum } = makeMemory(pages, wanted > 1)
     this.memoryImport = { maximum, shared: wanted > 1 }
@@ -121,7 +122,8 @@ export class Engine {
     this.relaxed = relaxed
     this.minimumWork = Math.max(1, rest.minimumWork ?? defaultMinimumWork)
     this.pool = null
-    this.singleReason = wanted > 1 ? "" : typeof host === "string" ? host : "this host has one core"
+    const capped = threads !== "auto" && threads > wanted ? `one device has at most ${mostThreads} threads` : ""
+    this.fewerReason = typeof host === "string" ? host : wanted > 1 ? capped : "this host has one core"
     if (typeof host === "string" || wanted === 1) return
     const patience = rest.patience ?? defaultPatience
     const place = (module: number): PlacedModule | null => this.place(module)
