@@ -125,7 +125,7 @@ async function typeCheck(project, packages) {
   const options = {
     strict: true,
     target: "ES2022",
-    lib: ["ES2022", "ESNext.Disposable", "DOM"],
+    lib: ["ES2022", "DOM"],
     module: "NodeNext",
     moduleResolution: "NodeNext",
     types: [],

@@ -1,4 +1,6 @@
 // The tensor: a strided view of device memory with its place in the autograd graph. Operations are not here but in ops/.
+// The declarations say what they need: consumers seldom list this library.
+/// <reference lib="esnext.disposable" preserve="true" />
 import {
   byteSize,
   contiguousStrides,
