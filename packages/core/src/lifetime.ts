@@ -11,6 +11,8 @@ interface Ledger {
   outstanding: number
   /** The same at the last pulse. */
   pulsedAt: number
+  /** Most bytes that the device has, as far as it says. */
+  readonly limit: number
   /** For each of `tiers`, the group that the next storage joins. */
   readonly open: (Group | null)[]
 }
@@ -102,7 +104,9 @@ const ledgers = new WeakMap<Device, Ledger>()
 
 function ledgerOf(device: Device): Ledger {
   let ledger = ledgers.get(device)
-  if (!ledger) ledgers.set(device, (ledger = { device, outstanding: 0, pulsedAt: 0, open: tiers.map(() => null) }))
+  if (ledger) return ledger
+  const limit = device.backend.capabilities.memoryBytes ?? Infinity
+  ledgers.set(device, (ledger = { device, outstanding: 0, pulsedAt: 0, limit, open: tiers.map(() => null) }))
   return ledger
 }
 
@@ -161,8 +165,7 @@ function press(ledger: Ledger, bytes: number): void {
   if (ledger.outstanding - ledger.pulsedAt >= pulseAfter(ledger)) pulse(ledger)
 }
 
-function pulseAfter({ device, pulsedAt }: Ledger): number {
-  const limit = device.backend.capabilities.memoryBytes ?? Infinity
+function pulseAfter({ limit, pulsedAt }: Ledger): number {
   return Math.min(pulseEvery, Math.max((limit - pulsedAt) / roomParts, limit / limitParts))
 }
 
