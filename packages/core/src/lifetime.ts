@@ -133,7 +133,10 @@ function reserve(device: Device, bytes: number): Storage {
     return device.backend.alloc(bytes)
   } catch (error) {
     // Whoever catches this and takes smaller batches gets the memory of the step that failed.
-    if (error instanceof OutOfMemoryError && !device.backend.capabilities.hostMemory) pulse(ledgerOf(device))
+    if (error instanceof OutOfMemoryError && !device.backend.capabilities.hostMemory) {
+      recovering = recoveringReads
+      pulse(ledgerOf(device))
+    }
     throw error
   }
 }
@@ -157,6 +160,10 @@ const pulseBytes = 256 * 2 ** 20
 const roomParts = 2
 const limitParts = 32
 let yieldWanted = false
+// What was made while the collector was marking outlives that collection. Where memory ran out, the next reads press again.
+const recoveringReads = 64
+const pressedReads = 16
+let recovering = 0
 
 function press(ledger: Ledger, bytes: number): void {
   ledger.outstanding += bytes
@@ -172,6 +179,10 @@ function pulseAfter({ limit, pulsedAt }: Ledger): number {
 function pulse(ledger: Ledger): void {
   ledger.pulsedAt = ledger.outstanding
   yieldWanted = true
+  wakeCollector()
+}
+
+function wakeCollector(): void {
   // Allocating is enough: nothing refers to it. Bun's engine takes its time over that, but can be asked.
   new ArrayBuffer(pulseBytes)
   ;(globalThis as { Bun?: { gc(wait: boolean): void } }).Bun?.gc(true)
@@ -179,7 +190,8 @@ function pulse(ledger: Ledger): void {
 
 /** Gives finalisers a macrotask to run in, as long as memory pressure waits for them. Awaited by every asynchronous read. */
 export async function breathe(): Promise<void> {
-  if (yieldWanted) await new Promise<void>(macrotask)
+  if (recovering > 0 && --recovering % pressedReads === 0) wakeCollector()
+  if (yieldWanted || recovering > 0) await new Promise<void>(macrotask)
 }
 
 function macrotask(resolve: () => void): void {
