@@ -5,6 +5,7 @@ import {
   arange,
   gradcheck,
   gradgradcheck,
+  manualSeed,
   noGrad,
   ones,
   randn,
@@ -73,11 +74,29 @@ describe("inverses", () => {
       { numRuns: 60 },
     )
   })
-  it("equal lengths keep their order, however many there are", () => {
-    const lengths = Array.from({ length: 40 }, (_, i) => 1 + (i % 3))
-    const { sortedIndices } = packSequence(sequences(lengths, []), { enforceSorted: false })
-    const wanted = [2, 1, 0].flatMap((rest) => lengths.flatMap((_, i) => (i % 3 === rest ? [i] : [])))
-    expect(sortedIndices).toEqual(wanted)
+  it("equal lengths come in the order of torch.sort, which is no longer theirs beyond 16", () => {
+    // torch.sort(torch.tensor([i * 7 % 5 + 1 for i in range(n)]), descending=True)[1] of PyTorch 1.13.1
+    const few = [2, 7, 12, 4, 9, 14, 1, 6, 11, 3, 8, 13, 0, 5, 10, 15]
+    const many = [17, 2, 37, 22, 7, 32, 27, 12, 9, 24, 14, 29, 19, 34, 4, 39, 21, 1, 26, 31]
+    many.push(36, 16, 11, 6, 18, 23, 38, 13, 28, 3, 8, 33, 0, 20, 5, 35, 10, 30, 15, 25)
+    for (const wanted of [few, many]) {
+      const lengths = wanted.map((_, i) => ((i * 7) % 5) + 1)
+      expect(packSequence(sequences(lengths, []), { enforceSorted: false }).sortedIndices).toEqual(wanted)
+    }
+  })
+  it("dropout between layers falls on the same sequences of a large batch as in PyTorch", () => {
+    // torch.manual_seed(3); gru = nn.GRU(1, 2, num_layers=2, dropout=0.5); torch.manual_seed(4)
+    // gru(pack_padded_sequence(torch.arange(54.).reshape(3, 18, 1), lengths, enforce_sorted=False))[1][1, :, 0]
+    const lengths = [3, 1, 2, 3, 2, 2, 1, 3, 1, 2, 3, 3, 1, 2, 1, 2, 3, 1]
+    const wanted = [-0.04042279, -0.15833855, -0.0400715, 0.14152959, 0.00167364, -0.11608612, -0.19945376, -0.06088047]
+    wanted.push(-0.09703154, -0.09254946, 0.21608965, 0.16738197, -0.00071024, 0.10961805, -0.02316435, 0.13739229)
+    wanted.push(0.08502558, -0.00069923)
+    manualSeed(3)
+    const gru = new GRU(1, 2, { numLayers: 2, dropout: 0.5 })
+    manualSeed(4)
+    const padded = arange(54, { dtype: "float32" }).reshape(3, 18, 1)
+    const [, last] = gru.forward(packPaddedSequence(padded, lengths, { enforceSorted: false }))
+    ;(list(last.select(0, 1).select(1, 0)) as number[]).forEach((h, i) => expect(h).toBeCloseTo(wanted[i], 6))
   })
   it("unpad takes empty sequences, and pads may be longer", () => {
     expect(unpadSequence(ones(3, 2), [0, 2]).map((x) => x.shape)).toEqual([[0], [2]])

@@ -1,6 +1,7 @@
 // Sequences of different lengths in one tensor, padded or packed, after torch.nn.utils.rnn. Running layers over them is driver.ts's.
 import { DTypeError, isFloat, shapeText, ShapeError, ValueError } from "@rondo/backend"
 import { cat, checkOptions, type Device, full, type OptionChecks, Tensor, tensor } from "@rondo/core"
+import { fallingOrder } from "./order.js"
 
 /**
  * Sequences of different lengths without padding: plain data, made by {@link packPaddedSequence} or {@link packSequence}.
@@ -96,8 +97,7 @@ function packRows(
       `${name}: lengths must not rise when enforceSorted is true: got ${lengths[unsorted - 1]}, then ${lengths[unsorted]}; pass { enforceSorted: false }`,
     )
   }
-  // Equal lengths keep their order.
-  const order = enforceSorted ? null : lengths.map((_, b) => b).sort((a, b) => lengths[b] - lengths[a])
+  const order = enforceSorted ? null : fallingOrder(lengths)
   const falling = order ? order.map((b) => lengths[b]) : lengths
   const batchSizes: number[] = []
   for (let t = 0, going = falling.length; t < falling[0]; t++) {
