@@ -164,6 +164,15 @@ describe("edges", () => {
     const [values, positions] = nn.maxPool1dWithIndices(x, 2, { padding: 1 })
     expect([values.tolistSync(), positions.tolistSync()]).toEqual([[[-Infinity, 1]], [[0, 2]]])
   })
+  it("find nothing in a stretched window that lies beside the input", () => {
+    // F.max_pool1d(torch.tensor([[5.], [6.]]), 2, 2, 1, 2, return_indices=True) of PyTorch 1.13.1, whose gradient of the
+    // first row ends up in the second one: [[0], [1]].
+    const x = tensor([[5], [6]], { requiresGrad: true })
+    const [values, positions] = nn.maxPool1dWithIndices(x, 2, { padding: 1, dilation: 2 })
+    expect([values.tolistSync(), positions.tolistSync()]).toEqual([[[-Infinity], [-Infinity]], [[1], [1]]]) // prettier-ignore
+    values.sum().backward()
+    expect(x.grad?.tolistSync()).toEqual([[0], [0]])
+  })
   it("differentiate layer normalisation twice", async () => {
     const x = randn(3, 4, { dtype: "float64", requiresGrad: true })
     const layer = new nn.LayerNorm(4, { dtype: "float64" })

@@ -107,7 +107,12 @@ export function maxPool1dWithIndices(x: Tensor, kernelSize: number, options?: Ma
   // Where a window holds nothing but -Infinity, the border is no answer.
   const first = starts.map((start) => start + dilation * Math.max(0, Math.ceil(-start / dilation)))
   const positions = padding > 0 ? found.maximum(table(x, first, "int32")) : found
-  return [x.gather(-1, positions), positions]
+  const last = x.shape[x.ndim - 1] - 1
+  if (first.every((start) => start <= last)) return [x.gather(-1, positions), positions]
+  // A stretched window may lie in the borders alone: -Infinity, no element gets its gradient, and PyTorch names this position.
+  const values = x.gather(-1, positions.clamp({ max: last }))
+  const outside = first.map((start) => Number(start > last))
+  return [values.maskedFill(table(x, outside, "bool"), -Infinity), positions]
 }
 
 /**

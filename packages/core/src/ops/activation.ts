@@ -125,7 +125,7 @@ export const addcmul: TernaryOp = ternary({
   name: "addcmul",
   doc: "x + `value` y z.",
   params: { value: 1 },
-  expr: (x, y, z, value) => e.add(x, e.mul(value, e.mul(y, z))),
+  expr: (x, y, z, value) => e.add(x, e.mul(e.mul(value, y), z)),
   vjp: [(g) => g, (g, s) => mul(g, mul(s.z, s.params[0])), (g, s) => mul(g, mul(s.y, s.params[0]))],
   keep: ["y", "z"],
 })
@@ -134,7 +134,7 @@ export const addcdiv: TernaryOp = ternary({
   doc: "x + `value` y / z.",
   float: true,
   params: { value: 1 },
-  expr: (x, y, z, value) => e.add(x, e.mul(value, e.div(y, z))),
+  expr: (x, y, z, value) => e.add(x, e.div(e.mul(value, y), z)),
   vjp: [(g) => g, (g, s) => mul(g, div(s.params[0], s.z)), (g, s) => mul(g, mul(div(s.y, square(s.z)), -s.params[0]))],
   keep: ["y", "z"],
   domain: [0.5, 2],

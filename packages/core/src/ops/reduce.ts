@@ -273,13 +273,14 @@ function quantifier(name: "any" | "all") {
     const [out] = apply({ name, keep: [], vjp: null }, [x], () => [
       finish(reduceKept(name, x, dims, "bool"), dims, options.keepdim),
     ])
-    return out
+    // PyTorch's one exception.
+    return x.dtype === "uint8" ? toDType(out, "uint8") : out
   }
 }
 
 const quantifierSamples = [[t(2, 3)], [t(2, 3), 1, { keepdim: true }], [t(0)], [t(2, 0), 1]]
-export const any = op({ family: "reduce", name: "any", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Is any element not zero.", samples: quantifierSamples, differentiable: false }, quantifier("any")) // prettier-ignore
-export const all = op({ family: "reduce", name: "all", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Are all elements not zero.", samples: quantifierSamples, differentiable: false }, quantifier("all")) // prettier-ignore
+export const any = op({ family: "reduce", name: "any", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Is any element not zero: a bool, of uint8 a uint8.", samples: quantifierSamples, differentiable: false }, quantifier("any")) // prettier-ignore
+export const all = op({ family: "reduce", name: "all", takes: { x: "tensor", dim: "dims?", options: { keepdim: "flag" } }, doc: "Are all elements not zero: a bool, of uint8 a uint8.", samples: quantifierSamples, differentiable: false }, quantifier("all")) // prettier-ignore
 
 export const countNonzero = op(
   {

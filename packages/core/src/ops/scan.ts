@@ -3,6 +3,7 @@ import { type DType, isFloat, type ScanKernel, shapeText, ShapeError, sizeOf, Va
 import { apply, execute, output } from "../apply.js"
 import { copyOf } from "../place.js"
 import { onesLike } from "../creation.js"
+import { defaultDType } from "../defaults.js"
 import { mode, passOn, type Rule } from "../graph.js"
 import { op, readDim } from "../op.js"
 import { t } from "../samples.js"
@@ -192,8 +193,9 @@ export const logcumsumexp = op(
     samples: scanSamples,
     differentiable: true,
   },
-  (x: Tensor, dim: number): Tensor => {
-    const d = readDim("logcumsumexp", dim, x.ndim)
+  (given: Tensor, dim: number): Tensor => {
+    const d = readDim("logcumsumexp", dim, given.ndim)
+    const x = isFloat(given.dtype) ? given : toDType(given, defaultDType())
     if (x.ndim === 0) return clone(x)
     const size = x.shape[d]
     let total = size < 2 ? clone(x) : x

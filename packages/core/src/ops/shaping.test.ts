@@ -217,6 +217,37 @@ describe("order", () => {
   })
 })
 
+describe("dtypes and roundings that fall out of the row", () => {
+  test("logcumsumexp of whole numbers is a float, whatever their number", () => {
+    const whole = (values: number | number[]) => tensor(values, { dtype: "int32" })
+    // torch.logcumsumexp(torch.tensor([1., 2.]), 0) of PyTorch 1.13.1: 2.3133
+    expect(
+      logcumsumexp(whole([1, 2]), 0)
+        .select(0, 1)
+        .itemSync(),
+    ).toBeCloseTo(2.3132617, 6)
+    for (const x of [whole(3), whole([3]), whole([])]) expect(logcumsumexp(x, 0).dtype).toBe("float32")
+  })
+  test("any and all of uint8 are uint8, of all others bool", () => {
+    // torch.tensor([0, 3], dtype=torch.uint8).any(): tensor(1, dtype=torch.uint8)
+    const x = tensor([[0, 3]], { dtype: "uint8" })
+    expect([x.any().dtype, list(x.any())]).toEqual(["uint8", 1])
+    expect([x.all(0).dtype, list(x.all(0))]).toEqual(["uint8", [0, 1]])
+    for (const y of [x.bool(), x.int(), x.float()]) expect([y.any().dtype, y.all(1).dtype]).toEqual(["bool", "bool"])
+  })
+  test("addcmul and addcdiv multiply by the number first", () => {
+    // torch.addcmul(torch.zeros(1), torch.tensor([1e20]), torch.tensor([2e19]), value=0.125): 2.5e38, not infinite
+    const [first, second] = [tensor([1e20]), tensor([2e19])]
+    expect(zeros(1).addcmul(first, second, { value: 0.125 }).itemSync()).toBeCloseTo(2.5e38, -33)
+    // torch.addcdiv(torch.zeros(1), torch.tensor([1e38]), torch.tensor([.25]), value=0.125): 5e37
+    expect(
+      zeros(1)
+        .addcdiv(tensor([1e38]), tensor([0.25]), { value: 0.125 })
+        .itemSync(),
+    ).toBeCloseTo(5e37, -32)
+  })
+})
+
 describe("softmax", () => {
   test("values and gradients", () => {
     const x = double([[1, 2, 3]])
