@@ -54,7 +54,7 @@ export function readSizes(name: string, sizes: Sizes): number[] {
 export function readDim(name: string, dim: number, rank: number): number {
   const limit = Math.max(rank, 1)
   if (!Number.isInteger(dim) || dim < -limit || dim >= limit) {
-    throw new IndexError(`${name}: dim out of range: got ${dim}, expected ${-limit} to ${limit - 1}`)
+    throw new IndexError(`${name}: dim out of range: got ${String(dim)}, expected ${-limit} to ${limit - 1}`)
   }
   return dim < 0 ? dim + limit : dim
 }

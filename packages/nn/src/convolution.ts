@@ -2,7 +2,7 @@
 import { DTypeError, shapeText, ShapeError, ValueError } from "@rondo/backend"
 import { checkOptions, type OptionChecks, pad, type PadMode, type Tensor } from "@rondo/core"
 import { kaimingUniform_, uniform_ } from "./init.js"
-import { checkSize } from "./linear.js"
+import { checkSize, needTensor } from "./linear.js"
 import { Module } from "./module.js"
 import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "./parameter.js"
 
@@ -64,6 +64,7 @@ export function windows(x: Tensor, size: number, stride: number, dilation: numbe
  */
 export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options?: ConvCall): Tensor {
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = checkOptions("conv1d", convChecks, options)
+  for (const operand of bias ? [x, weight, bias] : [x, weight]) needTensor("conv1d", operand)
   if (x.ndim === 2) return conv1d(x.unsqueeze(0), weight, bias, options).squeeze(0)
   checkOperands(x, weight, bias, groups)
   const [out, , size] = weight.shape
@@ -192,6 +193,7 @@ export class Conv1d extends Module {
   }
   forward(x: Tensor): Tensor {
     const { inChannels, kernelSize, stride, dilation, groups, padding, paddingMode } = this
+    needTensor("Conv1d", x)
     if ((x.ndim !== 2 && x.ndim !== 3) || x.shape[x.ndim - 2] !== inChannels) {
       throw new ShapeError(`Conv1d: got x ${shapeText(x.shape)}, expected [N, ${inChannels}, L] or unbatched [${inChannels}, L]`) // prettier-ignore
     }

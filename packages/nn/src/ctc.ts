@@ -1,6 +1,6 @@
 // The loss of sequences whose labels are not aligned with their steps: what users pass, checked and laid out for core's ctc.
-import { DTypeError, IndexError, isFloat, shapeText, ShapeError } from "@rondo/backend"
-import { checkOptions, ctc, encode, type OptionChecks, type Tensor, upload, zeros } from "@rondo/core"
+import { DTypeError, IndexError, isFloat, shapeText, ShapeError, ValueError } from "@rondo/backend"
+import { checkOptions, ctc, encode, type OptionChecks, Tensor, upload, zeros } from "@rondo/core"
 import { lossChecks, type LossOptions, reduced } from "./functional.js"
 import { needTensor } from "./linear.js"
 import { Loss } from "./loss.js"
@@ -19,10 +19,13 @@ const ctcChecks: OptionChecks<CTCOptions> = { blank: "integer", zeroInfinity: "f
 export type CTCLengths = number | readonly number[] | Tensor
 
 function readLengths(what: string, lengths: CTCLengths, count: number, most: number): number[] {
+  const several = typeof lengths === "object" && lengths !== null
+  if (typeof lengths !== "number" && !(several && (lengths instanceof Tensor || Symbol.iterator in lengths)))
+    throw new ValueError(`ctcLoss: ${what} must be numbers or a tensor: got ${typeof lengths}`)
   const list =
     typeof lengths === "number"
       ? [lengths]
-      : "dataSync" in lengths
+      : lengths instanceof Tensor
         ? Array.from(lengths.dataSync() as ArrayLike<number | bigint>, Number)
         : [...lengths]
   if (list.length !== count) throw new ShapeError(`ctcLoss: got ${list.length} ${what}, expected ${count}, one for each row`) // prettier-ignore

@@ -69,6 +69,40 @@ describe("options out of range", () => {
   }) // prettier-ignore
 })
 
+describe("what is no tensor at all", () => {
+  const none = undefined as unknown as Tensor
+  const list = [[1, 2, 3]] as unknown as Tensor
+  it.each<[string, () => unknown]>([
+    ["LayerNorm", () => new nn.LayerNorm(3).forward(list)],
+    ["BatchNorm1d", () => new nn.BatchNorm1d(3).forward(none)],
+    ["InstanceNorm1d", () => new nn.InstanceNorm1d(3).forward(list)],
+    ["GroupNorm", () => new nn.GroupNorm(1, 3).forward(none)],
+    ["Conv1d", () => new nn.Conv1d(3, 3, 1).forward(list)],
+    ["conv1d", () => nn.conv1d(ones(1, 3, 3), none)],
+    ["prelu", () => nn.prelu(ones(2), none)],
+    ["glu", () => nn.glu(list)],
+    ["ctcLoss", () => nn.ctcLoss(zeros(3, 2, 4), int([[1], [1]]), none as unknown as number, 1)],
+    ["packPaddedSequence", () => nn.packPaddedSequence(list, [3])],
+    ["packPaddedSequence", () => nn.packPaddedSequence(ones(3, 1, 2), none)],
+    ["packSequence", () => nn.packSequence(none as unknown as Tensor[])],
+    ["padSequence", () => nn.padSequence([ones(2), none])],
+    ["padPackedSequence", () => nn.padPackedSequence(ones(3) as unknown as nn.PackedSequence)],
+    ["unpackSequence", () => nn.unpackSequence(none as unknown as nn.PackedSequence)],
+    ["unpadSequence", () => nn.unpadSequence(list, [3])],
+    ["LSTM", () => new nn.LSTM(2, 3).forward(ones(4, 1, 2), 0 as unknown as null)],
+    ["GRU", () => new nn.GRU(2, 3).forward(ones(4, 1, 2), false as unknown as null)],
+    ["LSTMCell", () => new nn.LSTMCell(2, 3).forward(ones(1, 2), 0 as unknown as null)],
+    ["GRUCell", () => new nn.GRUCell(2, 3).forward(ones(1, 2), false as unknown as null)],
+    ["OutputToHiddenRNN", () => new nn.OutputToHiddenRNN(2, 3, 2).forward(list)],
+  ])("%s throws a ValueError that names it", (name, call) => {
+    expect(call).toThrow(ValueError)
+    expect(call).toThrow(new RegExp(`^${name}: `))
+  })
+  it("lengths may be of any kind of list", () => {
+    expect(nn.packPaddedSequence(ones(3, 2, 1), new Int32Array([3, 1]) as unknown as number[]).batchSizes).toEqual([2, 1, 1]) // prettier-ignore
+  })
+})
+
 describe("shapes, dtypes and indices that do not fit", () => {
   const lengths = { t: [3, 3], l: [2, 1] }
   const logs = () => logSoftmax(zeros(3, 2, 4), 2)

@@ -22,7 +22,7 @@ export function needTensor(layer: string, x: unknown): void {
 /** Throws a ValueError unless `value` is a whole number of at least `least`. */
 export function checkSize(layer: string, name: string, value: number, least = 0): void {
   if (!Number.isInteger(value) || value < least) {
-    throw new ValueError(`${layer}: ${name} must be a whole number of at least ${least}: got ${value}`)
+    throw new ValueError(`${layer}: ${name} must be a whole number of at least ${least}: got ${String(value)}`)
   }
 }
 

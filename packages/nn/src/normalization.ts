@@ -11,7 +11,7 @@ import {
   zeros,
 } from "@rondo/core"
 import { ones_, zeros_ } from "./init.js"
-import { checkSize } from "./linear.js"
+import { checkSize, needTensor } from "./linear.js"
 import { Module } from "./module.js"
 import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "./parameter.js"
 import { pythonBool, pythonFloat } from "./printing.js"
@@ -70,6 +70,7 @@ export class LayerNorm extends Module {
   }
   forward(x: Tensor): Tensor {
     const { normalizedShape: shape } = this
+    needTensor("LayerNorm", x)
     const lead = x.ndim - shape.length
     if (lead < 0 || shape.some((size, d) => size !== x.shape[lead + d])) {
       throw new ShapeError(`LayerNorm: got x ${shapeText(x.shape)}, expected [..., ${shape.join(", ")}]`)
@@ -207,6 +208,7 @@ export class BatchNorm1d extends ChannelNorm {
   }
   forward(x: Tensor): Tensor {
     const { numFeatures } = this
+    needTensor("BatchNorm1d", x)
     if ((x.ndim !== 2 && x.ndim !== 3) || x.shape[1] !== numFeatures) {
       throw new ShapeError(`BatchNorm1d: got x ${shapeText(x.shape)}, expected [N, ${numFeatures}] or [N, ${numFeatures}, L]`) // prettier-ignore
     }
@@ -236,6 +238,7 @@ export class InstanceNorm1d extends ChannelNorm {
   }
   forward(x: Tensor): Tensor {
     const { numFeatures } = this
+    needTensor("InstanceNorm1d", x)
     const batched = x.ndim === 3 ? x : x.ndim === 2 ? x.unsqueeze(0) : null
     if (!batched || batched.shape[1] !== numFeatures) {
       throw new ShapeError(`InstanceNorm1d: got x ${shapeText(x.shape)}, expected [N, ${numFeatures}, L] or [${numFeatures}, L]`) // prettier-ignore
@@ -298,6 +301,7 @@ export class GroupNorm extends Module {
   }
   forward(x: Tensor): Tensor {
     const { numGroups, numChannels } = this
+    needTensor("GroupNorm", x)
     if (x.ndim < 2 || x.shape[1] !== numChannels) {
       throw new ShapeError(`GroupNorm: got x ${shapeText(x.shape)}, expected [N, ${numChannels}, ...]`)
     }

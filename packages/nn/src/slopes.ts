@@ -12,7 +12,7 @@ import {
   type Tensor,
 } from "@rondo/core"
 import { Inplace, type InplaceOptions } from "./activation.js"
-import { checkSize } from "./linear.js"
+import { checkSize, needTensor } from "./linear.js"
 import { Module } from "./module.js"
 import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "./parameter.js"
 
@@ -29,6 +29,7 @@ import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } fr
  * ```
  */
 export function prelu(x: Tensor, weight: Tensor): Tensor {
+  for (const operand of [x, weight]) needTensor("prelu", operand)
   const count = weight.numel()
   if (weight.ndim > 1) throw new ShapeError(`prelu: the weight must have one dim: got ${shapeText(weight.shape)}`)
   if (count === 1) return leakyBy(x, weight.reshape([]))
@@ -139,6 +140,7 @@ export class RReLU extends Inplace {
  * ```
  */
 export function glu(x: Tensor, dim = -1): Tensor {
+  needTensor("glu", x)
   const size = x.size(dim)
   if (x.ndim === 0 || size === undefined || size % 2 !== 0) {
     throw new ShapeError(`glu: needs an even size at dim ${dim}: got x ${shapeText(x.shape)}`)

@@ -127,7 +127,7 @@ export class RNNCell extends RecurrentCell {
   }
   /** x `[B, inputSize]` or `[inputSize]`, h `[B, hiddenSize]` or `[hiddenSize]` (default zeros); gives the next h. */
   forward(x: Tensor, h: Tensor | null = null): Tensor {
-    return this.step(x, h && [h])[0]
+    return this.step(x, h === null ? null : [h])[0]
   }
   protected override extraRepr(): string {
     return super.extraRepr() + (this.nonlinearity === "tanh" ? "" : `, nonlinearity=${this.nonlinearity}`)
@@ -148,7 +148,7 @@ export class GRUCell extends RecurrentCell {
   }
   /** As {@link RNNCell.forward}. */
   forward(x: Tensor, h: Tensor | null = null): Tensor {
-    return this.step(x, h && [h])[0]
+    return this.step(x, h === null ? null : [h])[0]
   }
 }
 
@@ -166,7 +166,7 @@ export class LSTMCell extends RecurrentCell {
   }
   /** x `[B, inputSize]` or `[inputSize]`, state `[h, c]` (default zeros); gives the next `[h, c]`. */
   forward(x: Tensor, state: readonly [h: Tensor, c: Tensor] | null = null): [h: Tensor, c: Tensor] {
-    if (state && !(Array.isArray(state) && state.length === 2)) {
+    if (state !== null && !(Array.isArray(state) && state.length === 2)) {
       throw new ValueError("LSTMCell: the state must be a pair [h, c]")
     }
     const [h, c] = this.step(x, state)

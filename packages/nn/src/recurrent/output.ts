@@ -2,7 +2,7 @@
 import { DTypeError, shapeText, ShapeError } from "@rondo/backend"
 import { cat, checkOptions, type Generator, linear, type OptionChecks, stack, type Tensor, zeros } from "@rondo/core"
 import { uniform_ } from "../init.js"
-import { checkSize } from "../linear.js"
+import { checkSize, needTensor } from "../linear.js"
 import { Module } from "../module.js"
 import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "../parameter.js"
 import { mix } from "./forcing.js"
@@ -171,6 +171,7 @@ export abstract class OutputRecurrentLayer extends Module {
   /** True if x is batched. */
   #check(x: Tensor, o0: Tensor | null, { targets }: ForcingOptions): boolean {
     const layout = this.batchFirst ? "[B, T, " : "[T, B, "
+    for (const operand of [x, o0 ?? x, targets ?? x]) needTensor(this.#name, operand)
     if ((x.ndim !== 2 && x.ndim !== 3) || x.shape[x.ndim - 1] !== this.inputSize) {
       throw new ShapeError(
         `${this.#name}: got x ${shapeText(x.shape)}, expected ${layout}${this.inputSize}] or unbatched [T, ${this.inputSize}]`,

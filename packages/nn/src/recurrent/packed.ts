@@ -1,6 +1,7 @@
 // Sequences of different lengths in one tensor, padded or packed, after torch.nn.utils.rnn. Running layers over them is driver.ts's.
 import { DTypeError, isFloat, shapeText, ShapeError, ValueError } from "@rondo/backend"
 import { cat, checkOptions, type Device, full, type OptionChecks, Tensor, tensor } from "@rondo/core"
+import { needTensor } from "../linear.js"
 import { fallingOrder } from "./order.js"
 
 /**
@@ -33,6 +34,9 @@ function readLengths(name: string, lengths: Lengths, count: number, least: numbe
       `${name}: lengths must be a vector of whole numbers: got ${lengths.dtype} ${shapeText(lengths.shape)}`,
     )
   }
+  const several = typeof lengths === "object" && lengths !== null
+  if (!several || !(lengths instanceof Tensor || Symbol.iterator in lengths))
+    throw new ValueError(`${name}: lengths must be numbers or a tensor: got ${typeof lengths}`)
   const read = lengths instanceof Tensor ? Array.from(lengths.dataSync(), Number) : [...lengths]
   if (read.length !== count) {
     throw new ShapeError(`${name}: expected one length a sequence: got ${read.length} lengths for a batch of ${count}`)
@@ -45,7 +49,10 @@ function readLengths(name: string, lengths: Lengths, count: number, least: numbe
 }
 
 /** Throws a ShapeError or ValueError unless `packed` is what the functions of this file make. */
-export function checkPacked(name: string, { data, batchSizes, sortedIndices, unsortedIndices }: PackedSequence): void {
+export function checkPacked(name: string, packed: PackedSequence): void {
+  if (!isPacked(packed) || !Array.isArray(packed.batchSizes))
+    throw new ValueError(`${name}: needs a PackedSequence; make it with packPaddedSequence or packSequence`)
+  const { data, batchSizes, sortedIndices, unsortedIndices } = packed
   const rows = batchSizes.reduce((sum, size) => sum + size, 0)
   const falling = batchSizes.every((size, t) => Number.isInteger(size) && size > 0 && !(size > batchSizes[t - 1]))
   if (data.ndim === 0 || batchSizes.length === 0 || !falling || rows !== data.shape[0]) {
@@ -154,6 +161,7 @@ const packPaddedChecks: OptionChecks<PackPaddedOptions> = { ...packChecks, batch
  */
 export function packPaddedSequence(input: Tensor, lengths: Lengths, options?: PackPaddedOptions): PackedSequence {
   const { batchFirst = false, ...packing } = checkOptions("packPaddedSequence", packPaddedChecks, options)
+  needTensor("packPaddedSequence", input)
   if (input.ndim < 2 || input.numel() === 0) {
     throw new ShapeError(
       `packPaddedSequence: got input ${shapeText(input.shape)}, expected ${batchFirst ? "[B, T, ...]" : "[T, B, ...]"}, not empty`,
@@ -187,7 +195,10 @@ export function packSequence(sequences: Iterable<Tensor>, options?: PackOptions)
 
 /** The elements of all sequences, one sequence after another. */
 function joined(name: string, sequences: Iterable<Tensor>): { rows: Tensor; lengths: number[]; starts: number[] } {
+  if (typeof sequences !== "object" || sequences === null || !(Symbol.iterator in sequences))
+    throw new ValueError(`${name}: needs a list of tensors, got ${sequences === null ? "null" : typeof sequences}`)
   const list = [...sequences]
+  for (const sequence of list) needTensor(name, sequence)
   if (list.length === 0) throw new ShapeError(`${name}: got an empty list of sequences, expected at least one`)
   const [first] = list
   const wanted = ["length", ...first.shape.slice(1)].join(", ")
@@ -299,6 +310,7 @@ export function padSequence(sequences: Iterable<Tensor>, options?: PadOptions): 
  */
 export function unpadSequence(padded: Tensor, lengths: Lengths, options?: { readonly batchFirst?: boolean }): Tensor[] {
   const { batchFirst = false } = checkOptions("unpadSequence", unpadChecks, options)
+  needTensor("unpadSequence", padded)
   if (padded.ndim < 2) {
     throw new ShapeError(`unpadSequence: got ${shapeText(padded.shape)}, expected at least 2 dims`)
   }

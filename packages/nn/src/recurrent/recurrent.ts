@@ -35,7 +35,7 @@ abstract class SingleStateLayer extends RecurrentLayer {
   forward(x: Tensor, h0?: Tensor | null): [output: Tensor, hn: Tensor]
   forward(x: PackedSequence, h0?: Tensor | null): [output: PackedSequence, hn: Tensor]
   forward<X extends Tensor | PackedSequence>(x: X, h0: Tensor | null = null): [output: X, hn: Tensor] {
-    const { output, finals } = this.run(x, h0 && [h0])
+    const { output, finals } = this.run(x, h0 === null ? null : [h0])
     return [output, finals[0]]
   }
 }
@@ -124,7 +124,7 @@ export class LSTM extends RecurrentLayer {
     x: X,
     state: readonly [h0: Tensor, c0: Tensor] | null = null,
   ): [output: X, state: [hn: Tensor, cn: Tensor]] {
-    if (state && !(Array.isArray(state) && state.length === 2)) {
+    if (state !== null && !(Array.isArray(state) && state.length === 2)) {
       throw new ValueError("LSTM: the state must be a pair [h0, c0]")
     }
     const { output, finals } = this.run(x, state)
