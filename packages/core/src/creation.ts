@@ -16,6 +16,7 @@ import { execute } from "./apply.js"
 import { argumentReader, describe, optionsReader, type TakesOptions } from "./arguments.js"
 import { defaultDType } from "./defaults.js"
 import { checkDeviceDType, currentDevice, Device } from "./device.js"
+import { checkHeld } from "./held.js"
 import { encode, type Nested, upload } from "./host.js"
 import { readSizesAndOptions, type SizesAndOptions } from "./op.js"
 import { emptyTensor, Tensor } from "./tensor.js"
@@ -226,6 +227,7 @@ export function full(shape: readonly number[], value: number | boolean, options:
   readFull([shape, value, options])
   const sizes = split("full", [shape]).shape
   const dtype = options.dtype ?? (typeof value === "boolean" ? "bool" : defaultDType())
+  checkHeld("full", Number(value), dtype)
   return filled("full", sizes, Number(value), dtype, options)
 }
 

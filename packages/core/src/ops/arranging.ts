@@ -13,6 +13,7 @@ import {
 import { apply, execute, output } from "../apply.js"
 import { copyOf } from "../place.js"
 import type { Rule } from "../graph.js"
+import { checkHeld } from "../held.js"
 import { upload } from "../host.js"
 import { op, readDim, readDims, readSizes, type Sizes } from "../op.js"
 import { t } from "../samples.js"
@@ -239,6 +240,7 @@ export const pad = op(
   },
   (x: Tensor, padding: readonly number[], mode: PadMode = "constant", value = 0): Tensor => {
     const borders = readPadding(x, padding)
+    if (mode === "constant") checkHeld("pad", value, x.dtype)
     if (mode === "constant") return constantPad(x, borders, value)
     const position = borderPosition[mode]
     if (!position)

@@ -17,6 +17,7 @@ import {
 import { apply, applyInPlace, commonDevice, execute, type OpInfo, output } from "../apply.js"
 import { separate, stretched } from "../place.js"
 import type { Rule } from "../graph.js"
+import { checkHeld } from "../held.js"
 import { op } from "../op.js"
 import { mask, t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
@@ -82,6 +83,7 @@ export const fill_ = op(
       checkNoDims("fill_", value)
       return copy_(x, value)
     }
+    checkHeld("fill_", Number(value), x.dtype)
     const write = () => {
       if (sizeOf(x.shape) > 0) execute(kernels.fill(x.dtype), [], [x], [Number(value)])
     }
@@ -131,7 +133,9 @@ const maskedInfo: OpInfo = { name: "maskedFill", keep: ["y"], vjp: maskedRule }
 function readMasked(name: string, x: Tensor, where: Tensor, value: Tensor | number | boolean): Tensor {
   commonDevice(name, typeof value === "object" ? [x, where, value] : [x, where])
   if (where.dtype !== "bool") throw new DTypeError(`${name}: the mask must be bool: got ${where.dtype}`)
-  return typeof value === "object" ? toDType(value, x.dtype) : fullOf(x, value)
+  if (typeof value === "object") return toDType(value, x.dtype)
+  checkHeld(name, Number(value), x.dtype)
+  return fullOf(x, value)
 }
 
 /** @internal Puts `value` of any shape that broadcasts where the mask is true; in place. */

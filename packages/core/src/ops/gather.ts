@@ -3,6 +3,7 @@ import { shapeText, ShapeError, sizeOf, type View } from "@rondo/backend"
 import { apply, applyInPlace, commonDevice } from "../apply.js"
 import { copyOf } from "../place.js"
 import type { Rule } from "../graph.js"
+import { checkHeld } from "../held.js"
 import { op, readDim } from "../op.js"
 import { indices, t } from "../samples.js"
 import type { Tensor } from "../tensor.js"
@@ -92,6 +93,7 @@ function readScatter(name: string, x: Tensor, dim: number, index: Tensor, source
   checkIndexDType(name, index)
   checkRanks(name, x, index)
   checkWithin(name, index, x, d, "input")
+  if (typeof source !== "object") checkHeld(name, Number(source), x.dtype)
   if (typeof source !== "object") return { index, source, d }
   checkSameDType(name, x, source)
   checkRanks(name, x, source, "source")

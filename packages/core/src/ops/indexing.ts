@@ -3,6 +3,7 @@ import { shapeText, ShapeError, sizeOf } from "@rondo/backend"
 import { applyInPlace } from "../apply.js"
 import { copyOf } from "../place.js"
 import type { Rule } from "../graph.js"
+import { checkHeld } from "../held.js"
 import { op } from "../op.js"
 import { indices, mask, t } from "../samples.js"
 import { Tensor } from "../tensor.js"
@@ -119,6 +120,7 @@ function stripped(value: Value, shape: readonly number[]): Value {
 function assignAt(name: string, parsed: Parsed, value: Value, accumulate: boolean): void {
   const layout = layOut(name, parsed)
   const { laid, dim, positions, shape } = layout
+  if (!(value instanceof Tensor)) checkHeld(name, Number(value), laid.dtype)
   const filling = value instanceof Tensor ? toDType(value, laid.dtype) : fullOf(laid, value)
   const rows = laid.shape.map((size, d) => (d === dim ? sizeOf(positions.shape) : size))
   const source = reshape(expand(stripped(filling, shape) as Tensor, shape), rows)

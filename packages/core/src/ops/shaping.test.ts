@@ -3,7 +3,7 @@
 import { DTypeError, IndexError, ShapeError, ValueError } from "@rondo/backend"
 import { CpuJs } from "@rondo/backend-cpu-js"
 import { describe, expect, test } from "vitest"
-import { arange, grad, tensor, type Tensor, use, zeros } from "../index.js"
+import { arange, full, grad, tensor, type Tensor, use, zeros } from "../index.js"
 import { diag, flip, pad, roll, rot90, tril } from "./arranging.js"
 import { einsum } from "./einsum.js"
 import { asStrided } from "./movement.js"
@@ -234,6 +234,28 @@ describe("dtypes and roundings that fall out of the row", () => {
     expect([x.any().dtype, list(x.any())]).toEqual(["uint8", 1])
     expect([x.all(0).dtype, list(x.all(0))]).toEqual(["uint8", [0, 1]])
     for (const y of [x.bool(), x.int(), x.float()]) expect([y.any().dtype, y.all(1).dtype]).toEqual(["bool", "bool"])
+  })
+  test("numbers that an integer dtype does not hold are refused, not turned into others", () => {
+    // PyTorch 1.13.1: "value cannot be converted to type int without overflow", for uint8 also of -256 and 255.5
+    const [at, index] = [tensor([true, false]), tensor([0], { dtype: "int32" })]
+    const fills: ((x: Tensor, value: number) => Tensor)[] = [
+      (x, value) => x.fill_(value),
+      (x, value) => x.maskedFill(at, value),
+      (x, value) => x.maskedFill_(at, value),
+      (x, value) => x.indexFill(0, index, value),
+      (x, value) => x.setItem_([0], value),
+      (x, value) => x.indexPut([[0]], value),
+      (x, value) => x.scatter(0, index, value),
+      (x, value) => x.pad([1, 0], "constant", value),
+      (x, value) => full([2], value, { dtype: x.dtype }),
+    ]
+    const whole = (dtype: "int32" | "uint8") => zeros(2, { dtype })
+    for (const fill of fills) {
+      for (const value of [NaN, Infinity, -Infinity, 2 ** 31]) expect(() => fill(whole("int32"), value)).toThrow(ValueError) // prettier-ignore
+      for (const value of [NaN, 256, 255.5, -256, -0.5]) expect(() => fill(whole("uint8"), value)).toThrow(/uint8 does not hold/) // prettier-ignore
+      const first = (x: Tensor): unknown => x.select(0, 0).itemSync()
+      expect([fill(whole("int32"), -3.7), fill(whole("uint8"), -255), fill(zeros(2).bool(), NaN)].map(first)).toEqual([-3, 1, 1]) // prettier-ignore
+    }
   })
   test("addcmul and addcdiv multiply by the number first", () => {
     // torch.addcmul(torch.zeros(1), torch.tensor([1e20]), torch.tensor([2e19]), value=0.125): 2.5e38, not infinite
