@@ -1,8 +1,8 @@
 // Whole layers over whole sequences, forward and backward, against the reference, and how many dispatches they take.
 import type { RecurrentCell } from "@rondo/backend"
 import { describeLayers, type LayerSizes, runLayer } from "@rondo/kernel-tests"
-import { describe, expect, it } from "vitest"
-import { bothForms, openForTest, subjectOf } from "../test/testing.js"
+import { describe, expect, it, vi } from "vitest"
+import { bothForms, limited, openForTest, subjectOf } from "../test/testing.js"
 
 const device = await openForTest()
 if (device) {
@@ -10,6 +10,28 @@ if (device) {
   const subject = subjectOf(device)
   bothForms(device, () => {
     describeLayers(subject)
+
+    it("folds rows of the batch that are too many for one dim", async () => {
+      // A dispatch a step, and one over the whole sequence.
+      for (const [cell, units, batch] of [
+        ["lstm", 140, 70],
+        ["lstm", 10, 20],
+      ] as const) {
+        const sizes = { steps: 2, batch, units }
+        const expected = await runLayer(device, cell, sizes)
+        const dispatch = vi.spyOn(queue, "dispatch")
+        const most = 3
+        await limited(device, { maxComputeWorkgroupsPerDimension: most }, async () => {
+          expect(await runLayer(device, cell, sizes), `${cell} of ${units} units`).toEqual(expected)
+        })
+        const rows = dispatch.mock.calls.flatMap(([{ name }, , , [, y, z]]) =>
+          /^recurrent/.test(name) ? [[y, z]] : [],
+        )
+        dispatch.mockRestore()
+        expect(rows.length).toBeGreaterThan(0)
+        if (device.gpu.barriers && units === 140) expect(rows.every(([y, z]) => y === most && z === 2)).toBe(true)
+      }
+    })
 
     describe("dispatches", () => {
       /** Dispatches of a forward and a backward run. */

@@ -53,17 +53,22 @@ function dealOf(gpu: Gpu, batch: number, units: number, gates: number, steps: nu
   return { each, across, kept }
 }
 
-/** Groups of a kernel over a sequence, folded into two dims where one does not hold them. */
-function groupsOf(gpu: Gpu, batch: number, { each, across }: Deal): [number, number, number] {
-  const groups = Math.ceil(batch / (each * across))
+/** So many groups, folded into two dims where one does not hold them. */
+function folded(gpu: Gpu, groups: number): [number, number] {
   const most = gpu.device.limits.maxComputeWorkgroupsPerDimension
-  return groups <= most ? [groups, 1, 1] : [most, Math.ceil(groups / most), 1]
+  return groups <= most ? [groups, 1] : [most, Math.ceil(groups / most)]
 }
 
-const stepGroups = (units: number, batch: number, cut: StepForm): [number, number, number] => [
-  Math.ceil(units / (cut.units * cut.blocks)),
-  Math.ceil(batch / cut.rows),
+/** Groups of a kernel over a sequence. */
+const groupsOf = (gpu: Gpu, batch: number, { each, across }: Deal): [number, number, number] => [
+  ...folded(gpu, Math.ceil(batch / (each * across))),
   1,
+]
+
+/** Groups of a kernel over a step: along x over units, along y and z over rows. */
+const stepGroups = (gpu: Gpu, units: number, batch: number, cut: StepForm): [number, number, number] => [
+  Math.ceil(units / (cut.units * cut.blocks)),
+  ...folded(gpu, Math.ceil(batch / cut.rows)),
 ]
 
 /** A view of the same weights whose rows lie beside each other, copied into `into`. */
@@ -132,7 +137,7 @@ export function runRecurrent(
   const compiled = gpu.queue.program(key, () => forwardStep({ ...form, operands: all }, cut))
   const fixed = all.params()
   for (const own of forwardParams(batch, steps, reverse)) {
-    gpu.queue.dispatch(compiled, all.bindings.blocks, [...own, ...fixed], stepGroups(units, batch, cut))
+    gpu.queue.dispatch(compiled, all.bindings.blocks, [...own, ...fixed], stepGroups(gpu, units, batch, cut))
   }
 }
 
@@ -181,6 +186,6 @@ export function runRecurrentBackward(
   const compiled = gpu.queue.program(key, () => backwardStep({ ...form, operands: all }, cut))
   const fixed = all.params()
   for (const own of backwardParams(batch, steps, reverse)) {
-    gpu.queue.dispatch(compiled, all.bindings.blocks, [...own, ...fixed], stepGroups(units, batch, cut))
+    gpu.queue.dispatch(compiled, all.bindings.blocks, [...own, ...fixed], stepGroups(gpu, units, batch, cut))
   }
 }

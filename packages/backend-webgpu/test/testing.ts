@@ -56,3 +56,18 @@ export function bothForms({ gpu }: WebGpu, cases: () => void): void {
     })
   }
 }
+
+/** Runs `body` as if the adapter had other limits. */
+export async function limited({ gpu }: WebGpu, limits: object, body: () => Promise<void>): Promise<void> {
+  const own = gpu.device
+  const before = own.limits
+  const set = (value: object) => Object.defineProperty(own, "limits", { configurable: true, writable: true, value })
+  const rest: Record<string, number> = {}
+  for (const name in before) rest[name] = before[name as keyof GPUSupportedLimits] as number
+  set({ ...rest, ...limits })
+  try {
+    await body()
+  } finally {
+    set(before)
+  }
+}

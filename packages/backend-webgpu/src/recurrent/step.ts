@@ -113,12 +113,13 @@ var<workgroup> weights: array<f32, ${deep * (sums * units + 1)}>;
 fn main(
   @builtin(local_invocation_index) t: u32,
   @builtin(workgroup_id) id: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
 ) {
   let own = t % ${units}u;
   let line = (t / ${units}u) % ${rows / each}u;
   let lane = t / ${perPart}u;
   let unit0 = id.x * ${units * blocks}u;
-  let row0 = id.y * ${rows}u;
+  let row0 = (id.y + id.z * groups.y) * ${rows}u;
   let last_row = ${param(step.batch)} - 1u;
   ${prologue}
   ${lines(sums, (s) => `var sum${s} = ${type}(0.0);`, " ")}
