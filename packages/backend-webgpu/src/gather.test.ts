@@ -8,7 +8,7 @@ import {
   Placement,
   randomFrom,
 } from "@rondo/kernel-tests"
-import { expect, it } from "vitest"
+import { expect, it, vi } from "vitest"
 import { bothForms, openForTest, subjectOf } from "../test/testing.js"
 
 const device = await openForTest()
@@ -40,6 +40,32 @@ if (device) {
       const out = operand("float32", [size, 1], "contiguous", random)
       for (const mode of ["add", "replace"] as const)
         await agree(mode, { kind: "scatter", dim: 0, mode }, [index, source], [out])
+    })
+
+    it("sorts as many entries at a time as a buffer holds", async () => {
+      const { gpu } = device
+      const { maxBufferBytes } = gpu
+      const source = operand("float32", [1000, 2, 3], "contiguous", random)
+      const index = indices([1000, 2, 3], 50, random, [2])
+      const out = operand("float32", [50, 2, 3], "contiguous", random)
+      const asked = vi.spyOn(gpu.pool, "take")
+      // A bad index in a later part, seen before the first.
+      const bad = { ...index, data: index.data.slice() }
+      bad.data[1999] = 50
+      const placement = new Placement(device)
+      try {
+        Object.assign(gpu, { maxBufferBytes: 8 * 600 })
+        for (const mode of ["add", "replace"] as const)
+          await agree(mode, { kind: "scatter", dim: 0, mode }, [index, source], [out])
+        expect(asked).toHaveBeenCalledWith(8 * 600)
+        placement.run({ kind: "scatter", dim: 0, mode: "add" }, [bad, source], [out])
+        await expect(device.sync()).rejects.toThrow(/^scatter: index out of range: got 50/)
+        expect(await placement.read(out)).toEqual([...out.data])
+      } finally {
+        Object.assign(gpu, { maxBufferBytes })
+        asked.mockRestore()
+        placement.free()
+      }
     })
   })
 

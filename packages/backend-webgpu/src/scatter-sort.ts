@@ -11,6 +11,9 @@ import type { ScatterPlan } from "./scatter.js"
 /** Entries that one workgroup sorts in a pass, one a thread. There are as many digits. */
 const tile = teamSize
 
+/** Bytes of an entry: a destination and a position. */
+export const entryBytes = 8
+
 /** So many shares keep an adapter busy that is a program, as long as each has so many entries. */
 const [wantedAlone, leastAlone] = [64, 1024]
 
@@ -33,7 +36,7 @@ export function sortIndices(gpu: Gpu, plan: ScatterPlan, lists: LoopNest, scratc
   const { barriers } = gpu
   const tiles = barriers ? Math.ceil(entries / tile) : Math.min(wantedAlone, Math.ceil(entries / leastAlone))
   const counts = gpu.pool.take(tiles * teamSize * 4)
-  let [from, to] = [gpu.pool.take(entries * 8), gpu.pool.take(entries * 8)]
+  let [from, to] = [gpu.pool.take(entries * entryBytes), gpu.pool.take(entries * entryBytes)]
   scratch.push(counts, from, to)
   const keyed = [n, size, last, index.offset, index.strides[dim], ...lists.shape, ...lists.strides[2]]
   const indexBlock = blockOf(index.storage, gpu)

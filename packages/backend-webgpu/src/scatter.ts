@@ -11,7 +11,7 @@ import { elementEntry, groupsFor } from "./map.js"
 import { type Block, GpuStorage } from "./memory.js"
 import { coordinates, walked } from "./nest.js"
 import { param } from "./queue.js"
-import { sortIndices } from "./scatter-sort.js"
+import { entryBytes, sortIndices } from "./scatter-sort.js"
 import { bitsOf, readElement, wgslType, wordFunctions } from "./types.js"
 
 /** Lines of at most so many indices are walked by one thread each. */
@@ -43,7 +43,7 @@ export function runScatter(gpu: Gpu, { dim, mode }: ScatterKernel, inputs: reado
   const word = checkIndices(gpu, "scatter", index, size, dim)
   const plan: ScatterPlan = { mode, dim, n, size, word, output, source, index }
   if (plan.n <= shortLine || count / plan.n >= manyLines) walkLines(gpu, plan, count / plan.n)
-  else sumSorted(gpu, plan, scratch)
+  else sumSorted(gpu, plan)
   for (const block of scratch) gpu.pool.give(block)
 }
 
@@ -99,10 +99,23 @@ function splitDims({ dim, output, source, index }: ScatterPlan): { lists: LoopNe
   return { lists: part(false), columns: part(true) }
 }
 
-function sumSorted(gpu: Gpu, plan: ScatterPlan, scratch: Block[]): void {
+/** As many indices at a time as one buffer holds sorted: what comes later along the lines is added, or stays, later. */
+function sumSorted(gpu: Gpu, plan: ScatterPlan): void {
+  const { dim, n, source, index } = plan
   const { lists, columns } = splitDims(plan)
-  const sorted = sortIndices(gpu, plan, lists, scratch)
-  addSorted(gpu, plan, { lists, columns }, sorted)
+  const most = Math.max(1, Math.floor(gpu.maxBufferBytes / (entryBytes * sizeOf(lists.shape))))
+  const part = (view: View, start: number, size: number): View => ({
+    ...view,
+    shape: view.shape.map((whole, d) => (d === dim ? size : whole)),
+    offset: view.offset + start * view.strides[dim],
+  })
+  for (let start = 0; start < n; start += most) {
+    const size = Math.min(most, n - start)
+    const one = { ...plan, n: size, source: part(source, start, size), index: part(index, start, size) }
+    const scratch: Block[] = []
+    addSorted(gpu, one, { lists, columns }, sortIndices(gpu, one, lists, scratch))
+    for (const block of scratch) gpu.pool.give(block)
+  }
 }
 
 /** One thread a sorted position and column; those at the start of a run of equal destinations (for replace: at its end) work. */
