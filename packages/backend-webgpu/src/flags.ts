@@ -46,14 +46,19 @@ export class IndexFlags {
     return word
   }
 
+  /** Bytes that {@link take} would hand out. */
+  get bytes(): number {
+    return this.runs.length * runWords * 4
+  }
+
   /** What ran since the last time, oldest first; the words are used anew from now on. */
   take(): { readonly runs: readonly Run[]; readonly bytes: number } {
-    const { runs } = this
+    const { runs, bytes } = this
     if (runs.length > 0) {
       this.runs = []
       this.words = new Map()
     }
-    return { runs, bytes: runs.length * runWords * 4 }
+    return { runs, bytes }
   }
 }
 

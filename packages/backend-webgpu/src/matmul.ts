@@ -1,5 +1,6 @@
 // The matmul kernel: which of the kernels in matmul/ a product gets, in how many shares, and scratch memory.
 import {
+  byteSize,
   computeDType,
   contiguousStrides,
   type DType,
@@ -24,8 +25,8 @@ import { type Problem, problemOf, transpose } from "./matmul/problem.js"
 import { tiledSource, tileForm } from "./matmul/tiled.js"
 
 /** Contiguous scratch memory as a view; `give` it back once everything that uses it is queued. */
-export function scratch(gpu: Gpu, shape: readonly number[], dtype: DType, byteSize: number): View {
-  const bytes = sizeOf(shape) * byteSize
+export function scratch(gpu: Gpu, shape: readonly number[], dtype: DType): View {
+  const bytes = sizeOf(shape) * byteSize(dtype)
   const storage = new GpuStorage(bytes, gpu.pool.take(bytes), gpu)
   return { storage, dtype, shape, strides: contiguousStrides(shape), offset: 0 }
 }
@@ -97,7 +98,7 @@ export function runMatmul(
   const plan = planOf(kernel)
   // Threads read rows and columns that others are about to write.
   if (touches(output, a) || touches(output, b)) {
-    const own = scratch(gpu, output.shape, output.dtype, 4)
+    const own = scratch(gpu, output.shape, output.dtype)
     if (kernel.accumulate) copy(gpu, output, own)
     runMatmul(gpu, kernel, inputs, own, scalars)
     copy(gpu, own, output)
@@ -125,7 +126,7 @@ function inPieces(
 ): void {
   const { value, map } = planOf(kernel)
   const split = kernel.bias ? 3 : 2
-  const own = scratch(gpu, output.shape, value ?? output.dtype, 4)
+  const own = scratch(gpu, output.shape, value ?? output.dtype)
   if (kernel.accumulate) copy(gpu, output, own)
   const { accumulate, bias } = kernel
   runMatmul(gpu, { kind: "matmul", bias, accumulate }, inputs.slice(0, split), own, [])
@@ -193,7 +194,7 @@ function shares(
   }
   const { m, n, batches } = problem
   const dtype = sumType(problem.a.view.dtype) === "f32" ? "float32" : "int32"
-  const partial = scratch(gpu, [cut.splits, batches, m, n], dtype, 4)
+  const partial = scratch(gpu, [cut.splits, batches, m, n], dtype)
   const put = bound(gpu, problem, finish, partial, "put", inFours)
   launch(gpu, `${name} ${put.key}`, put, cut, groups, source, scalars)
   const total = batches * m * n

@@ -79,8 +79,16 @@ export class BufferPool {
     this.ceiling = limits.total
   }
 
+  /** Throws an OutOfMemoryError for more than one buffer can hold. */
   take(bytes: number): Block {
-    const size = sizeClass(bytes, this.limits.buffer)
+    const { buffer: most } = this.limits
+    if (bytes > most) {
+      throw new OutOfMemoryError(
+        `webgpu: out of memory: got a request for ${bytes} bytes, but one buffer holds at most ${most} on this adapter; ` +
+          "work on smaller parts",
+      )
+    }
+    const size = sizeClass(bytes, most)
     const known = this.idle.get(size)?.pop()
     if (known) {
       this.idleBytes -= size

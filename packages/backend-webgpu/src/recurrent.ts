@@ -123,7 +123,7 @@ export function runRecurrent(
   if (deal) {
     // Threads beside each other read weights of units beside each other.
     const turn = !deal.kept && Math.abs(weight.strides[0]) > Math.abs(weight.strides[1])
-    const turned = turn ? scratch(gpu, weight.shape, dtype, 4) : null
+    const turned = turn ? scratch(gpu, weight.shape, dtype) : null
     const all = operands(sequenceFirst, turned ? rowsBeside(gpu, weight, turned) : weight)
     const key = `recurrent ${cell} ${dtype} ${units} ${reverse} ${deal.each} ${deal.across} ${deal.kept} ${all.key}`
     const compiled = gpu.queue.program(key, () => forwardSequence({ ...form, operands: all }, deal))

@@ -1,10 +1,10 @@
 // Writes and reads of any alignment, their order with kernels, and what the pool keeps.
 import { DeviceError, DisposedError, e, kernels, OutOfMemoryError, ValueError, type View } from "@rondo/backend"
 import { randomFrom } from "@rondo/kernel-tests"
-import { afterAll, afterEach, describe, expect, it } from "vitest"
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest"
 import { WebGpu } from "./backend.js"
 import { sizeClass } from "./memory.js"
-import { openForTest } from "../test/testing.js"
+import { limited, openForTest } from "../test/testing.js"
 
 const device = await openForTest()
 
@@ -156,6 +156,54 @@ if (device) {
       expect(() => device.alloc(most + 1)).toThrow(`one buffer holds at most ${most} on this adapter`)
       expect(() => device.alloc(1.5)).toThrow(ValueError)
       expect(() => device.alloc(-1)).toThrow(ValueError)
+    })
+    it("of more than one binding holds is refused to kernels too", () => {
+      const most = device.capabilities.maxBufferBytes
+      expect(() => pool.take(most + 1)).toThrow(OutOfMemoryError)
+      expect(() => pool.take(most + 1)).toThrow(`one buffer holds at most ${most} on this adapter`)
+    })
+    it("as large as a buffer can be is read, also if there are indices to be checked", async () => {
+      const own = await WebGpu.open()
+      afterThis.push(() => own.close())
+      const [x, index, y] = [own.alloc(4096), own.alloc(4), own.alloc(4)]
+      own.write(
+        x,
+        Float32Array.from({ length: 1024 }, (_, i) => i),
+      )
+      const gather = (at: number): void => {
+        own.write(index, Int32Array.of(at))
+        own.run({ kind: "gather", dim: 0 }, [vector(x, 1024), { ...vector(index, 1), dtype: "int32" }], [vector(y, 1)])
+      }
+      await limited(own, { maxBufferSize: 4096 }, async () => {
+        const made = vi.spyOn(own.gpu.device, "createBuffer")
+        gather(7)
+        const reading = own.read(x, 0, 4096)
+        // It shows what was there when it was asked for.
+        own.write(x, new Float32Array(1024))
+        expect(new Float32Array(await reading)[1023]).toBe(1023)
+        expect(Math.max(...made.mock.calls.map(([{ size }]) => size))).toBe(4096)
+        gather(-1)
+        await expect(own.read(x, 0, 4096)).rejects.toThrow(/^gather: index out of range: got -1/)
+        expect(new Float32Array(await own.read(y, 0, 4))[0]).toBe(7)
+      })
+    })
+    it("that is not there to read into is an OutOfMemoryError", async () => {
+      const own = await WebGpu.open()
+      afterThis.push(() => own.close())
+      const x = own.alloc(2 ** 20)
+      await own.sync()
+      const raw = own.gpu.device
+      const pop = raw.popErrorScope.bind(raw)
+      // The device is made to say that it has no more, once.
+      raw.popErrorScope = async () => {
+        raw.popErrorScope = pop
+        await pop()
+        return new GPUOutOfMemoryError("none left")
+      }
+      const failing = own.read(x, 0, 2 ** 20)
+      await expect(failing).rejects.toThrow(OutOfMemoryError)
+      await expect(failing).rejects.toThrow(/got a request for 1048576 bytes to read into, .*none left/)
+      expect((await own.read(x, 0, 2 ** 20)).byteLength).toBe(2 ** 20)
     })
     it("comes in sizes that are used again, never above the limit of one buffer", () => {
       for (let bytes = 0; bytes < 5000; bytes++) {

@@ -1,6 +1,6 @@
 // Bytes between the host and the device: writes of any alignment, in order with the queue, and reads, which also tell of bad
 // indices. Knows nothing of what the bytes mean.
-import { DeviceError } from "@rondo/backend"
+import { DeviceError, OutOfMemoryError } from "@rondo/backend"
 import { flagBytes, indexError, IndexFlags } from "./flags.js"
 import type { Health } from "./health.js"
 import type { Block, BufferPool } from "./memory.js"
@@ -34,11 +34,13 @@ export class Transfers {
   readonly flags: IndexFlags
   private readonly queue: Queue
   private readonly health: Health
+  private readonly pool: BufferPool
   private staging: GPUBuffer[] = []
 
   constructor(queue: Queue, health: Health, pool: BufferPool) {
     this.queue = queue
     this.health = health
+    this.pool = pool
     this.flags = new IndexFlags(pool.take(flagBytes))
     this.flags.onFull = () => {
       const check = this.read(this.flags.block, 0, 0).then(
@@ -91,9 +93,14 @@ export class Transfers {
   /** The bytes as they are after everything queued so far. Rejects with the first error of that, bad indices included. */
   async read(block: Block, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
     const { queue, health, flags } = this
-    const { runs, bytes: flagged } = flags.take()
     const start = byteOffset - (byteOffset % 4)
     const size = byteLength === 0 ? 0 : Math.ceil((byteOffset + byteLength - start) / 4) * 4
+    if (size > 0 && flags.bytes > 0 && size + flags.bytes > queue.device.limits.maxBufferSize) {
+      // One buffer does not hold both. Both are copied before anything is waited for.
+      const [, bytes] = await Promise.all([this.read(flags.block, 0, 0), this.read(block, byteOffset, byteLength)])
+      return bytes
+    }
+    const { runs, bytes: flagged } = flags.take()
     const total = size + flagged
     if (total === 0) {
       await health.guard(queue.settle())
@@ -133,7 +140,17 @@ export class Transfers {
     if (at >= 0) return this.staging.splice(at, 1)[0]
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST
     const size = bytes <= mostStagingBytes ? 2 ** Math.max(8, Math.ceil(Math.log2(bytes))) : bytes
-    return this.queue.device.createBuffer({ label: "read", size, usage })
+    return this.health.scope(
+      "out-of-memory",
+      () => this.queue.device.createBuffer({ label: "read", size, usage }),
+      (message) => {
+        this.pool.shrink(0)
+        return new OutOfMemoryError(
+          `webgpu: out of memory: got a request for ${size} bytes to read into, but there are no more (${message}); ` +
+            "dispose tensors, or read smaller parts",
+        )
+      },
+    )
   }
 
   private giveStaging(buffer: GPUBuffer): void {
