@@ -81,6 +81,32 @@ if (first) {
       expect((await device.read(other, 0, 8)).byteLength).toBe(8)
       await device.close()
     })
+    it("is what is told of all that follows, and nobody gets the buffer again", async () => {
+      const device = await WebGpu.open()
+      const raw = device.gpu.device
+      const [create, pop] = [raw.createBuffer.bind(raw), raw.popErrorScope.bind(raw)]
+      // What devices do that have no more: a buffer that is none, of which the scope hears last.
+      raw.createBuffer = (descriptor) => {
+        raw.createBuffer = create
+        return create({ ...descriptor, size: 2 ** 52 })
+      }
+      raw.popErrorScope = async () => {
+        raw.popErrorScope = pop
+        await pop()
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        return new GPUOutOfMemoryError("none left")
+      }
+      const refused = device.alloc(2 ** 20)
+      const others = Array.from({ length: 20 }, () => device.alloc(400))
+      for (const one of others) device.run(twice, [vector(refused, 100)], [vector(one, 100)])
+      await expect(device.sync()).rejects.toThrow(OutOfMemoryError)
+      device.free(refused)
+      const next = device.alloc(2 ** 20)
+      device.write(next, new Float32Array(2 ** 18).fill(3))
+      device.run(twice, [vector(next, 100)], [vector(others[0], 100)])
+      expect(new Float32Array(await device.read(others[0], 0, 400))[99]).toBe(6)
+      await device.close()
+    })
   })
 
   describe("a device that is lost", () => {

@@ -1,10 +1,14 @@
 // What went wrong on a device: errors that come late, and its loss. Everything that waits for the device waits through this,
 // so that nothing hangs when it goes away.
-import { DeviceError, type DeviceLost, RondoError } from "@rondo/backend"
+import { DeviceError, type DeviceLost, OutOfMemoryError, RondoError } from "@rondo/backend"
 import { Patience } from "./patience.js"
 
-/** Errors that nobody asked for yet are kept up to this number: the first one is what counts. */
-const mostFailures = 16
+/**
+ * Of errors that nobody asked for yet one is told: the first of those that say most. What a buffer without memory is used for is
+ * refused as well, and the device tells that earlier, often, and without names.
+ */
+type Weight = "consequence" | "operation" | "memory"
+const weights: readonly Weight[] = ["consequence", "operation", "memory"]
 
 /** Error scopes, late errors and the loss of one device. */
 export class Health {
@@ -13,7 +17,7 @@ export class Health {
   private readonly device: GPUDevice
   private gone: DeviceLost | null = null
   closed = false
-  private failures: Error[] = []
+  private failure: { readonly error: Error; readonly weight: number } | null = null
   private readonly checks = new Set<Promise<void>>()
   private readonly waiting = new Set<(error: Error) => void>()
   private readonly patience: Patience | null
@@ -33,7 +37,7 @@ export class Health {
     device.addEventListener("uncapturederror", (event) => {
       const { error } = event as GPUUncapturedErrorEvent
       event.preventDefault()
-      this.fail(new DeviceError(`webgpu: the device reports an error: ${error.message}`))
+      this.fail(new DeviceError(`webgpu: the device reports an error: ${error.message}`), "consequence")
     })
   }
 
@@ -109,15 +113,16 @@ export class Health {
   }
 
   /** Remembers an error for the next `settle`. */
-  fail(error: Error): void {
-    if (this.failures.length < mostFailures) this.failures.push(error)
+  fail(error: Error, as: Weight = error instanceof OutOfMemoryError ? "memory" : "operation"): void {
+    const weight = weights.indexOf(as)
+    if (!this.failure || weight > this.failure.weight) this.failure = { error, weight }
   }
 
-  /** Waits for what the device has to say about everything so far, and throws the first error since the last time. */
+  /** Waits for what the device has to say about everything so far, and throws what says most of all errors since the last time. */
   async settle(): Promise<void> {
     await Promise.all(this.checks)
-    const [first] = this.failures
-    this.failures = []
-    if (first) throw first instanceof RondoError ? first : new DeviceError(String(first))
+    const { failure } = this
+    this.failure = null
+    if (failure) throw failure.error instanceof RondoError ? failure.error : new DeviceError(String(failure.error))
   }
 }

@@ -10,6 +10,8 @@ export interface Block {
   readonly id: number
   /** Number of the last batch of commands that uses it. */
   lastBatch: number
+  /** The device had no memory for it, as it said some time later: nobody must get it again. */
+  refused: boolean
 }
 
 /** The handle that core holds. Its block is taken away when it is freed. */
@@ -99,13 +101,15 @@ export class BufferPool {
     const buffer = this.health.scope(
       "out-of-memory",
       () => this.device.createBuffer({ size, usage }),
-      (message) => this.refused(bytes, message),
+      (message) => this.refuse(block, bytes, message),
     )
     this.reserved += size
-    return { buffer, bytes: size, id: this.nextId++, lastBatch: -1 }
+    const block: Block = { buffer, bytes: size, id: this.nextId++, lastBatch: -1, refused: false }
+    return block
   }
 
-  private refused(bytes: number, message: string): Error {
+  private refuse(block: Block, bytes: number, message: string): Error {
+    block.refused = true
     this.ceiling = Math.min(this.ceiling, this.reserved - bytes)
     const before = this.reserved
     this.shrink(0)
@@ -116,6 +120,7 @@ export class BufferPool {
   }
 
   give(block: Block): void {
+    if (block.refused) return this.destroy(block)
     const list = this.idle.get(block.bytes) ?? []
     list.push(block)
     this.idle.delete(block.bytes)
@@ -130,13 +135,17 @@ export class BufferPool {
     this.onDestroy()
     for (const [size, list] of this.idle) {
       while (list.length > 0 && this.idleBytes > most) {
-        ;(list.pop() as Block).buffer.destroy()
+        this.destroy(list.pop() as Block)
         this.idleBytes -= size
-        this.reserved -= size
       }
       if (list.length > 0) return
       this.idle.delete(size)
     }
+  }
+
+  private destroy({ buffer, bytes }: Block): void {
+    buffer.destroy()
+    this.reserved -= bytes
   }
 }
 

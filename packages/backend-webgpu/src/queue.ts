@@ -228,7 +228,7 @@ export class Queue {
     device.queue.onSubmittedWorkDone().then(done, done)
   }
 
-  /** Submits, waits for what the device has to say about it, and throws the first error since the last time. */
+  /** Submits, waits for what the device has to say about it, and throws what went wrong since the last time. */
   async settle(): Promise<void> {
     this.flush()
     await this.health.settle()

@@ -90,7 +90,7 @@ export class Transfers {
     this.queue.dispatch(this.queue.program("patch", patchSource), [block], params, [1, 1, 1])
   }
 
-  /** The bytes as they are after everything queued so far. Rejects with the first error of that, bad indices included. */
+  /** The bytes as they are after everything queued so far. Rejects with what went wrong with that, bad indices included. */
   async read(block: Block, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
     const { queue, health, flags } = this
     const start = byteOffset - (byteOffset % 4)
