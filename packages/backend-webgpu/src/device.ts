@@ -47,6 +47,14 @@ export async function findGpu(given?: GpuEntry): Promise<GPU | string> {
   }
 }
 
+/** What kernels count on: WebGPU's defaults, of which adapters in compatibility mode fall short. */
+const neededLimits = [
+  ["maxComputeInvocationsPerWorkgroup", 256],
+  ["maxComputeWorkgroupSizeX", 256],
+  ["maxComputeWorkgroupStorageSize", 16384],
+  ["maxStorageBuffersPerShaderStage", 8],
+] as const
+
 /** @internal The adapter, or why there is none. */
 export async function findAdapter(options: OpenOptions): Promise<GPUAdapter | string> {
   const gpu = await findGpu(options.gpu)
@@ -59,6 +67,12 @@ export async function findAdapter(options: OpenOptions): Promise<GPUAdapter | st
     return `WebGPU is there but its search for an adapter failed: ${textOf(error)}`
   }
   if (!adapter) return "WebGPU is there but found no adapter (no GPU, or no driver for it)"
+  const { limits } = adapter
+  const short = neededLimits.find(([name, least]) => limits[name] < least)
+  if (short) {
+    const [name, least] = short
+    return `the adapter's ${name} is too small: got ${limits[name]}, expected at least ${least}, which WebGPU promises`
+  }
   if (options.hardwareOnly && rendersOnCpu(adapter.info)) {
     const { vendor, architecture, description } = adapter.info
     const name = description || [vendor, architecture].filter(Boolean).join(" ") || "a fallback adapter"

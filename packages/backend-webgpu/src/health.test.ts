@@ -188,6 +188,22 @@ if (first) {
       const gpu = { requestAdapter: async () => broken } as unknown as GPU
       await expect(WebGpu.open({ gpu })).rejects.toThrow(/the adapter gives no device: worn out/)
     })
+    it("says that an adapter is too small", async () => {
+      const needed = {
+        maxComputeInvocationsPerWorkgroup: 256,
+        maxComputeWorkgroupSizeX: 256,
+        maxComputeWorkgroupStorageSize: 16384,
+        maxStorageBuffersPerShaderStage: 8,
+      }
+      for (const [name, least] of Object.entries(needed)) {
+        const adapter = { info: first.gpu.adapter.info, limits: { ...needed, [name]: least - 1 } }
+        const small = webGpu({ gpu: { requestAdapter: async () => adapter } })
+        expect(await small.unavailable()).toContain(`the adapter's ${name} is too small: got ${least - 1}`)
+        await expect(small.open()).rejects.toThrow(DeviceError)
+      }
+      const adapter = { info: first.gpu.adapter.info, limits: needed }
+      expect(await webGpu({ gpu: { requestAdapter: async () => adapter } }).unavailable()).toBeNull()
+    })
     it("passes over adapters that are programs, if told so", async () => {
       const info = { vendor: "nvidia", architecture: "hopper", description: "NVIDIA H200", isFallbackAdapter: false }
       expect(rendersOnCpu(info as GPUAdapterInfo)).toBe(false)
@@ -198,7 +214,10 @@ if (first) {
         { description: "Microsoft Basic Render Driver" },
       ])
         expect(rendersOnCpu({ ...info, ...other } as GPUAdapterInfo)).toBe(true)
-      const soft = { requestAdapter: async () => ({ info: { ...info, isFallbackAdapter: true } }) } as unknown as GPU
+      const { limits } = first.gpu.adapter
+      const soft = {
+        requestAdapter: async () => ({ limits, info: { ...info, isFallbackAdapter: true } }),
+      } as unknown as GPU
       expect(await webGpu({ gpu: soft, hardwareOnly: true }).unavailable()).toMatch(/renders on the CPU/)
       expect(await webGpu({ gpu: soft }).unavailable()).toBeNull()
     })
