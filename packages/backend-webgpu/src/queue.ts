@@ -5,7 +5,7 @@
 // it has not finished: few large ones cost less than many small ones, and a queue that is far ahead gains nothing by more.
 // Synchronous code cannot wait for the GPU, so the depth is bounded by what it has to read: a loop that awaits its loss is
 // never more than a step ahead.
-import { DeviceError } from "@rondo/backend"
+import { DeviceError, ValueError } from "@rondo/backend"
 import { declareSlots, type SlotKind } from "./bindings.js"
 import type { Health } from "./health.js"
 import type { Block } from "./memory.js"
@@ -147,7 +147,7 @@ export class Queue {
     }
     const most = batchSizes[Math.min(this.unfinished, batchSizes.length - 1)]
     if (this.inBatch >= most || this.paramsUsed + bytes > uniformBytes) this.flush()
-    this.staging.set(params, this.paramsUsed / 4)
+    this.stage(program, params)
     const pass = (this.pass ??= this.commands().beginComputePass())
     pass.setPipeline(program.pipeline)
     pass.setBindGroup(0, this.groupFor(program, blocks), [this.paramsUsed])
@@ -157,6 +157,19 @@ export class Queue {
     this.paramsUsed += bytes
     this.inBatch++
     this.dispatches++
+  }
+
+  private stage({ name }: Program, params: readonly number[]): void {
+    const first = this.paramsUsed / 4
+    for (let i = 0; i < params.length; i++) {
+      // Views that are spread out over dims of stride 0 have no limit; what wraps would be too small a number in silence.
+      if (params[i] > 0xffffffff) {
+        throw new ValueError(
+          `${name}: too many elements: got ${params[i]}, expected at most ${0xffffffff}; work on smaller parts`,
+        )
+      }
+      this.staging[first + i] = params[i]
+    }
   }
 
   private groupFor({ layout, key }: Program, blocks: readonly Block[]): GPUBindGroup {

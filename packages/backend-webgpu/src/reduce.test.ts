@@ -1,5 +1,5 @@
 // Reductions over every dtype, layout, dims and size against the reference; large ones in two passes.
-import { e, type ReduceKernel, type ReduceOperator } from "@rondo/backend"
+import { e, type ReduceKernel, type ReduceOperator, ValueError } from "@rondo/backend"
 import { describeReductions, operand, operandOf, randomFrom, reductionCheck } from "@rondo/kernel-tests"
 import { describe, expect, it } from "vitest"
 import { bothForms, openForTest, subjectOf } from "../test/testing.js"
@@ -20,6 +20,16 @@ if (device) {
         const out = operand("int32", [6, 1], "contiguous", random)
         await subject.agree(`${list.length} inputs`, { kind: "reduce", op: "sum", dims: [1], expr }, list, [out])
       }
+    })
+
+    it("of more elements than kernels can count are refused", () => {
+      const [x, out] = [device.alloc(4), device.alloc(4)]
+      const view = { storage: x, dtype: "float32", shape: [65_536, 65_536], strides: [0, 0], offset: 0 } as const
+      const one = { ...view, storage: out, shape: [1, 1] }
+      const kernel: ReduceKernel = { kind: "reduce", op: "sum", dims: [0, 1], expr: e.input(0, "float32") }
+      expect(() => device.run(kernel, [view], [one])).toThrow(ValueError)
+      expect(() => device.run(kernel, [view], [one])).toThrow(/^reduce: too many elements: got 4294967296, /)
+      for (const storage of [x, out]) device.free(storage)
     })
 
     it("products are in range if all factors together are, however they are spread over threads", async () => {
