@@ -56,6 +56,30 @@ if (first) {
     })
   })
 
+  describe("commands that are refused", () => {
+    it("are told to all who read what came of them, and not to those who asked before", async () => {
+      const device = await WebGpu.open()
+      const n = 2 ** 18
+      const [x, y, good] = [device.alloc(4 * n), device.alloc(4 * n), device.alloc(4 * n)]
+      device.write(good, new Float32Array(n).fill(2))
+      await device.sync()
+      for (let i = 0; i < 20; i++) device.run(twice, [vector(good, n)], [vector(good, n)])
+      const before = device.read(good, 0, 4)
+      // Behind the pool's back.
+      ;(x as unknown as { block: { buffer: GPUBuffer } }).block.buffer.destroy()
+      device.run(twice, [vector(x, n)], [vector(y, n)])
+      const after = Promise.allSettled([device.read(y, 0, 4), device.read(y, 4, 4), device.sync()])
+      expect([...new Float32Array(await before)]).toEqual([2 ** 21])
+      for (const one of await after)
+        expect(String((one as PromiseRejectedResult).reason)).toMatch(/map: the device refused the commands: /)
+      // Nobody waits now: the next one hears it, once.
+      device.run(twice, [vector(x, n)], [vector(y, n)])
+      await expect(device.sync()).rejects.toThrow(/^map: the device refused the commands: /)
+      expect([...new Float32Array(await device.read(good, 0, 4))]).toEqual([2 ** 21])
+      await device.close()
+    })
+  })
+
   describe("memory that the device does not have", () => {
     it("is an OutOfMemoryError at the next read, and idle buffers are given back", async () => {
       const device = await WebGpu.open()

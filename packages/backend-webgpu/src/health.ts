@@ -4,11 +4,28 @@ import { DeviceError, type DeviceLost, OutOfMemoryError, RondoError } from "@ron
 import { Patience } from "./patience.js"
 
 /**
- * Of errors that nobody asked for yet one is told: the first of those that say most. What a buffer without memory is used for is
- * refused as well, and the device tells that earlier, often, and without names.
+ * How much an error says. What a buffer without memory is used for is refused as well, and the device tells that earlier, often, and
+ * without names.
  */
 type Weight = "consequence" | "operation" | "memory"
 const weights: readonly Weight[] = ["consequence", "operation", "memory"]
+
+interface Failure {
+  readonly error: Error
+  readonly weight: Weight
+}
+
+/** The one that says more; the first of equals. */
+const heavier = (a: Failure | null, b: Failure): Failure =>
+  a && weights.indexOf(a.weight) >= weights.indexOf(b.weight) ? a : b
+
+const weightOf = (error: Error): Weight => (error instanceof OutOfMemoryError ? "memory" : "operation")
+
+/** Somebody who asked what the device has to say about everything before `asked`. */
+interface Listener {
+  readonly asked: number
+  failure: Failure | null
+}
 
 /** Error scopes, late errors and the loss of one device. */
 export class Health {
@@ -17,7 +34,11 @@ export class Health {
   private readonly device: GPUDevice
   private gone: DeviceLost | null = null
   closed = false
-  private failure: { readonly error: Error; readonly weight: number } | null = null
+  /** Counts what is asked of the device, and who asks what became of it. */
+  private clock = 0
+  private readonly listeners = new Set<Listener>()
+  /** What went wrong since somebody asked. */
+  private unheard: Failure | null = null
   private readonly checks = new Set<Promise<void>>()
   private readonly waiting = new Set<(error: Error) => void>()
   private readonly patience: Patience | null
@@ -37,7 +58,7 @@ export class Health {
     device.addEventListener("uncapturederror", (event) => {
       const { error } = event as GPUUncapturedErrorEvent
       event.preventDefault()
-      this.fail(new DeviceError(`webgpu: the device reports an error: ${error.message}`), "consequence")
+      this.fail(new DeviceError(`webgpu: the device reports an error: ${error.message}`), { weight: "consequence" })
     })
   }
 
@@ -92,13 +113,14 @@ export class Health {
   /** Runs `make` inside an error scope. What the device has against it is handed to `complain`, and what that makes is kept. */
   scope<T>(filter: GPUErrorFilter, make: () => T, complain: (message: string) => Error): T {
     const { device } = this
+    const at = ++this.clock
     device.pushErrorScope(filter)
     try {
       return make()
     } finally {
       this.await(
         device.popErrorScope().then(
-          (error) => void (error && this.fail(complain(error.message))),
+          (error) => void (error && this.fail(complain(error.message), { at })),
           // A lost device pops nothing; that is told elsewhere.
           () => {},
         ),
@@ -112,17 +134,33 @@ export class Health {
     void check.then(() => this.checks.delete(check))
   }
 
-  /** Remembers an error for the next `settle`. */
-  fail(error: Error, as: Weight = error instanceof OutOfMemoryError ? "memory" : "operation"): void {
-    const weight = weights.indexOf(as)
-    if (!this.failure || weight > this.failure.weight) this.failure = { error, weight }
+  /**
+   * Tells an error to all who wait in `settle` and asked after `at`, or else to the next who asks. Nobody reads what came of refused commands
+   * as if it were good, and whoever asked before them is not told.
+   */
+  fail(
+    error: Error,
+    { at = 0, weight = weightOf(error) }: { readonly at?: number; readonly weight?: Weight } = {},
+  ): void {
+    const failure: Failure = { error, weight }
+    let heard = false
+    for (const listener of this.listeners) {
+      if (listener.asked < at) continue
+      listener.failure = heavier(listener.failure, failure)
+      heard = true
+    }
+    if (!heard) this.unheard = heavier(this.unheard, failure)
   }
 
-  /** Waits for what the device has to say about everything so far, and throws what says most of all errors since the last time. */
+  /** Waits for what the device has to say about everything so far, and throws what says most of all that went wrong. */
   async settle(): Promise<void> {
+    const listener: Listener = { asked: ++this.clock, failure: this.unheard }
+    this.unheard = null
+    this.listeners.add(listener)
     await Promise.all(this.checks)
-    const { failure } = this
-    this.failure = null
-    if (failure) throw failure.error instanceof RondoError ? failure.error : new DeviceError(String(failure.error))
+    this.listeners.delete(listener)
+    if (!listener.failure) return
+    const { error } = listener.failure
+    throw error instanceof RondoError ? error : new DeviceError(String(error))
   }
 }
