@@ -33,6 +33,7 @@ export class Health {
   readonly lost: Promise<DeviceLost>
   private readonly device: GPUDevice
   private gone: DeviceLost | null = null
+  /** True once `close` was called. */
   closed = false
   /** Counts what is asked of the device, and who asks what became of it. */
   private clock = 0
