@@ -160,6 +160,9 @@ const pulseBytes = 256 * 2 ** 20
 const roomParts = 2
 const limitParts = 32
 let yieldWanted = false
+// On a busy machine the collector comes late. Where less than half of the memory is left, reads wait for it, up to so many milliseconds.
+const patience = 100
+let scarce = false
 // What was made while the collector was marking outlives that collection. Where memory ran out, the next reads press again.
 const recoveringReads = 64
 const pressedReads = 16
@@ -178,6 +181,7 @@ function pulseAfter({ limit, pulsedAt }: Ledger): number {
 
 function pulse(ledger: Ledger): void {
   ledger.pulsedAt = ledger.outstanding
+  scarce = ledger.outstanding > ledger.limit / 2
   yieldWanted = true
   wakeCollector()
 }
@@ -192,6 +196,10 @@ function wakeCollector(): void {
 export async function breathe(): Promise<void> {
   if (recovering > 0 && --recovering % pressedReads === 0) wakeCollector()
   if (yieldWanted || recovering > 0) await new Promise<void>(macrotask)
+  if (!scarce) return
+  for (const start = Date.now(); yieldWanted && Date.now() - start < patience; )
+    await new Promise<void>((resolve) => setTimeout(resolve, 1))
+  scarce = false
 }
 
 function macrotask(resolve: () => void): void {
