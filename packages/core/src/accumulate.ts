@@ -5,7 +5,6 @@ import { mode } from "./graph.js"
 import { add } from "./ops/arithmetic.js"
 import { sameShape } from "./place.js"
 import type { RowGradient } from "./rowgradient.js"
-import { keep } from "./scope.js"
 import type { Tensor } from "./tensor.js"
 
 /**
@@ -46,8 +45,8 @@ export function accumulate(leaf: Tensor, g: Tensor, owned: boolean): void {
 }
 
 function store(leaf: Tensor, g: Tensor, owned: boolean): void {
-  if (leaf.grad === null) leaf.grad = keep(owned ? g : g.clone())
-  else if (mode.record) leaf.grad = keep(add(leaf.grad, g))
+  if (leaf.grad === null) leaf.grad = owned ? g : g.clone()
+  else if (mode.record) leaf.grad = add(leaf.grad, g)
   else {
     addOnto(leaf.grad, g)
     if (owned && g.handle.owners === 1) g.dispose()

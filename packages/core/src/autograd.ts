@@ -12,7 +12,7 @@ import { reshape } from "./ops/movement.js"
 import { any, sum } from "./ops/reduce.js"
 import { sameShape } from "./place.js"
 import { RowGradient } from "./rowgradient.js"
-import { keep, scope } from "./scope.js"
+import { scope } from "./scope.js"
 import { Tensor } from "./tensor.js"
 
 /** How to go backwards. */
@@ -259,7 +259,7 @@ function visit(state: Walk, node: Node): void {
   }
   const needs = neededBy(state, node)
   if (state.wanted && !needs.includes(true)) return
-  node.retained?.forEach((store, i) => grads[i] && store(keep(grads[i])))
+  node.retained?.forEach((store, i) => grads[i] && store(grads[i]))
   if (node.saved) {
     node.saved.needs = needs
     node.saved.captures = state.captures

@@ -66,6 +66,19 @@ describe("scope", () => {
     expect(loss.itemSync()).toBe(5)
     expect((kept as unknown as Tensor).tolistSync()).toEqual([1, 4])
   })
+  test("keeps gradients that were put there, in whatever way", () => {
+    const w = tensor([1, 2], { requiresGrad: true })
+    w.square().sum().backward()
+    scope(() => void (w.grad = w.grad!.mul(10)))
+    expect(w.grad?.tolistSync()).toEqual([20, 40])
+    const refused = (): void => {
+      w.grad = w.grad!.detach()
+      throw new ValueError("refused")
+    }
+    expect(() => scope(refused)).toThrow("refused")
+    w.square().sum().backward()
+    expect(w.grad?.tolistSync()).toEqual([22, 44])
+  })
   test("nested: what the inner one returns dies with the outer one", () => {
     const before = live()
     scope(() => {

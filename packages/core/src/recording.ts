@@ -261,7 +261,7 @@ export class Recording implements Tape {
     this.given.add(leaf)
     if (value) this.saw(value)
     const place = value && placeOf(value)
-    this.did(() => void (leaf.grad = place && keep(renewed(place))))
+    this.did(() => void (leaf.grad = place && renewed(place)))
   }
 
   private owns(handle: Handle): boolean {

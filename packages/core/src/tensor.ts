@@ -110,7 +110,7 @@ export class Tensor implements View {
   }
   /**
    * The accumulated gradient of a leaf, or of a tensor after {@link retainGrad}. Whatever is put here replaces what there was,
-   * rows included: null clears both.
+   * rows included: null clears both. No scope frees it.
    */
   get grad(): Tensor | null {
     if (tape !== null) tape.readGrad(this, this.whole)
@@ -118,7 +118,7 @@ export class Tensor implements View {
   }
   set grad(value: Tensor | null) {
     if (tape !== null) tape.setGrad(this, value)
-    this.whole = value
+    this.whole = value && keep(value)
     if (this.leafNode) this.leafNode.rows = null
   }
   /**
@@ -173,7 +173,7 @@ export class Tensor implements View {
     this.retainer = { node: this.node, index: this.outputIndex }
     this.node.retain(this.outputIndex, (grad) => {
       const tensor = self.deref()
-      if (tensor) tensor.grad = tensor.grad ? keep(tensor.grad.add(grad)) : grad
+      if (tensor) tensor.grad = tensor.grad?.add(grad) ?? grad
     })
   }
   /** @internal */

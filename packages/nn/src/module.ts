@@ -298,7 +298,7 @@ export abstract class Module {
       const data = moved.get(parameter)
       if (data) parameter.rehome(data)
       data?.dispose()
-      if (parameter.grad) parameter.grad = keep(moved.get(parameter.grad) ?? parameter.grad)
+      if (parameter.grad) parameter.grad = moved.get(parameter.grad) ?? parameter.grad
       const rows = parameter.rowGradient
       if (rows) {
         const [indices, values] = [rows.indices, rows.values].map((x) => moved.get(x) ?? x)

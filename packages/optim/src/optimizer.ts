@@ -133,7 +133,7 @@ export abstract class Optimizer<O extends object> {
         `${this.label}.step: ${name} of a parameter is on ${x.device.name}, the parameter on ${parameter.device.name}; move the module before the first step, or make a new optimiser`,
       )
     }
-    return x.dtype === parameter.dtype ? x : x.to(parameter.dtype)
+    return x.dtype === parameter.dtype ? x : keep(x.to(parameter.dtype))
   }
   /** Keeps the state of a parameter, beyond whatever scope the step was taken in. */
   protected remember(parameter: Tensor, state: ParameterState): void {
