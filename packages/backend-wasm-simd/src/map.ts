@@ -16,7 +16,7 @@ import type { FunctionBuilder, Local, Value } from "./assembler/function.js"
 import type { ModuleBuilder } from "./assembler/module.js"
 import type { Compiled, Engine } from "./engine.js"
 import { gatherLanes, keepLanes, type Lanes, loadLanes, splatLanes, storeLanes, storeSome } from "./lanes.js"
-import { LayoutCache, type Ready, runReady, walkOf } from "./nest.js"
+import { LayoutCache, mostCounted, type Ready, runReady, walkOf } from "./nest.js"
 import { addressOf } from "./storage.js"
 import { renderLanes, scalarLanes, VectorCode } from "./vector.js"
 
@@ -258,7 +258,7 @@ export function runMap(
   for (const view of views) args.push(addressOf(view))
   for (let i = 0; i < plan.scalars.length; i++) args.push(scalars[i])
   const fn = plan.flatForm(outputs)
-  if (engine.pieces(size * plan.cost) === 1) return engine.call(fn, args)
+  if (size <= mostCounted && engine.pieces(size * plan.cost) === 1) return engine.call(fn, args)
   const steps = views.map(({ dtype }) => byteSize(dtype))
   const slots = views.map((_, v) => 1 + v)
   runReady(engine, { fn, args, slots, cut: { slot: 0, unit: 64, steps }, work: size * plan.cost, scalarsAt: 1 + views.length }, views, scalars) // prettier-ignore

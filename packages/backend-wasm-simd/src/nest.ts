@@ -66,12 +66,15 @@ export interface Ready {
   readonly work: number
 }
 
+/** Kernels count with signed 32-bit integers: longer dims, which only single bytes in gigabytes have, are cut. */
+export const mostCounted = 2 ** 30
+
 /** Runs a ready call on views: those that `slots` were made for, in that order. */
 export function runReady(engine: Engine, ready: Ready, views: readonly View[], scalars: readonly number[] = []): void {
   const { fn, args, slots, offsets, cut, scalarsAt } = ready
   for (let i = 0; i < slots.length; i++) args[slots[i]] = addressOf(views[i]) + (offsets ? offsets[i] : 0)
   if (scalarsAt !== undefined) for (let i = scalarsAt; i < args.length; i++) args[i] = scalars[i - scalarsAt]
-  const pieces = cut ? engine.pieces(ready.work) : 1
+  const pieces = cut ? Math.max(engine.pieces(ready.work), Math.ceil(args[cut.slot] / mostCounted)) : 1
   if (pieces === 1) engine.call(fn, args)
   else engine.run(cutCalls(ready, cut as Cut, pieces))
 }
