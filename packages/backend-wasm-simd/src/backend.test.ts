@@ -99,6 +99,19 @@ describe("memory", () => {
     expect(backend.memory()).toMatchObject({ bytes: 262144, buffers: 1 })
   })
 
+  it("that is free, but in pieces, is said to be in pieces", () => {
+    const backend = new WasmSimd({ memoryLimit: 4 * mib, threads: false })
+    const pieces = Array.from({ length: 64 }, () => backend.alloc(mib / 16))
+    for (let i = 0; i < pieces.length; i += 2) backend.free(pieces[i])
+    expect(() => backend.alloc(2 * mib)).toThrow(OutOfMemoryError)
+    expect(() => backend.alloc(2 * mib)).toThrow(
+      /2097152 bytes for a buffer with 2097152 in use in 32 buffers, but the limit is 4194304 \(memoryLimit\), and what is free lies in pieces that are smaller;/,
+    )
+    expect(() => backend.alloc(4 * mib)).toThrow(/but the limit is 4194304 \(memoryLimit\); dispose/)
+    for (let i = 1; i < pieces.length; i += 2) backend.free(pieces[i])
+    expect(backend.alloc(4 * mib).bytes).toBe(4 * mib)
+  })
+
   it("that only repeating a kernel needs is not missed: the kernel runs, and is not prepared", () => {
     const backend = new WasmSimd({ memoryLimit: mib, threads: false })
     const view = tensor(backend, [1, 2, 3])

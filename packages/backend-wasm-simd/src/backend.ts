@@ -165,7 +165,7 @@ export class WasmSimd implements Backend {
     if (!Number.isInteger(bytes) || bytes < 0) {
       throw new ValueError(`wasm-simd: size of a buffer: got ${bytes} bytes, expected a whole number from 0`)
     }
-    if (this.bytes + bytes > this.memoryLimit) this.outOfMemory(`a request for ${bytes} bytes`, false)
+    if (this.bytes + bytes > this.memoryLimit) this.outOfMemory(bytes, "", false)
     let address: number
     try {
       address = this.engine.heap.alloc(bytes)
@@ -182,17 +182,18 @@ export class WasmSimd implements Backend {
   /** What the user is told when the heap is full; other errors as they are. */
   private explain(error: unknown, what: string): unknown {
     if (!(error instanceof HeapFull)) return error
-    return this.outOfMemory(`a request for ${error.bytes} bytes for ${what}`, error.refused)
+    return this.outOfMemory(error.bytes, ` for ${what}`, error.refused)
   }
 
-  private outOfMemory(request: string, refused: boolean): never {
+  private outOfMemory(bytes: number, what: string, refused: boolean): never {
     const { reserved } = this.engine.heap.stats()
     const why = refused
       ? `the JavaScript engine refused to let the memory grow beyond ${reserved}`
-      : `the limit is ${this.memoryLimit} (memoryLimit)`
+      : `the limit is ${this.memoryLimit} (memoryLimit)` +
+        (this.bytes + bytes > this.memoryLimit ? "" : ", and what is free lies in pieces that are smaller")
     throw new OutOfMemoryError(
-      `wasm-simd: out of memory: got ${request} with ${this.bytes} in use in ${this.buffers} buffers, but ${why}; ` +
-        "dispose tensors, use scope(), or take smaller batches",
+      `wasm-simd: out of memory: got a request for ${bytes} bytes${what} with ${this.bytes} in use in ${this.buffers} ` +
+        `buffers, but ${why}; dispose tensors, use scope(), or take smaller batches`,
     )
   }
 
