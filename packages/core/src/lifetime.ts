@@ -197,7 +197,7 @@ export async function breathe(): Promise<void> {
   if (recovering > 0 && --recovering % pressedReads === 0) wakeCollector()
   if (yieldWanted || recovering > 0) await new Promise<void>(macrotask)
   if (!scarce) return
-  for (const start = Date.now(); yieldWanted && Date.now() - start < patience; )
+  for (const start = Date.now(); yieldWanted && Date.now() - start < patience;)
     await new Promise<void>((resolve) => setTimeout(resolve, 1))
   scarce = false
 }
