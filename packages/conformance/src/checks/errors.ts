@@ -112,6 +112,7 @@ const places: readonly BadCall[] = [
 const kinds: readonly BadCall[] = [
   { op: "mean", id: "of integers", call: (k) => k.int(1, 2).mean(), error: DTypeError, text: /^mean: .*int32/ },
   { op: "neg", id: "of bools", call: (k) => k.bool(true).neg(), error: DTypeError, text: /^neg: .*bool/ },
+  { op: "sub", id: "of two bools", call: (k) => k.bool(true).sub(k.bool(false)), error: DTypeError, text: /^sub: got bool and bool.*logicalXor/ },
   { op: "bitwiseAnd", id: "of floats", call: (k) => k.t(2).bitwiseAnd(k.t(2)), error: DTypeError, text: /^bitwiseAnd: .*float32/ },
   { op: "matmul", id: "dtypes that differ", call: (k) => matmul(k.t(2, 2), k.of(k.int(1, 2, 3, 4).reshape(2, 2))), error: DTypeError, text: /^matmul: .*float32 and int32/ },
   { op: "add_", id: "a float into integers", call: (k) => k.int(1, 2).add_(0.5), error: DTypeError, text: /^add_: .*float32.*int32/ },

@@ -1,5 +1,5 @@
 // Element-wise arithmetic and functions: one row each, with its expression, its gradient and where to test it.
-import { e, type Expr, isFloat } from "@rondo/backend"
+import { DTypeError, e, type Expr, isFloat } from "@rondo/backend"
 import { binary, type BinaryOp, unary, type UnaryOp } from "../elementwise.js"
 import type { Tensor } from "../tensor.js"
 import { eq, ge, gt, logicalAnd, lt, where } from "./logic.js"
@@ -9,6 +9,10 @@ const zero = (x: Expr): Expr => e.like(x, 0)
 const half = (x: Expr): Expr => e.like(x, 0.5)
 // The gradient of steps: zeros, also where g is infinite or NaN and 0 times g would not be.
 const flat = (g: Tensor): Tensor => where(lt(g, g), g, 0)
+// PyTorch refuses them too: whoever writes a difference of masks means one of several things.
+function notBool(x: Expr, text: string): void {
+  if (x.dtype === "bool") throw new DTypeError(text)
+}
 // A factor of one that nobody changed costs nothing.
 const scaled = (factor: Expr, x: Expr): Expr => (factor.kind === "const" && factor.value === 1 ? x : e.mul(factor, x))
 
@@ -23,9 +27,12 @@ export const add: BinaryOp = binary({
 })
 export const sub: BinaryOp = binary({
   name: "sub",
-  doc: "Difference of two tensors, the second times `alpha`.",
+  doc: "Difference of two tensors, the second times `alpha`. Two bools are refused.",
   params: { alpha: 1 },
-  expr: (x, y, alpha) => e.sub(x, scaled(alpha, y)),
+  expr: (x, y, alpha) => {
+    notBool(x, 'sub: got bool and bool, expected a number among them; use logicalXor, or convert one: x.to("int32")')
+    return e.sub(x, scaled(alpha, y))
+  },
   vjp: [(g) => g, (g, s) => g.mul(-s.params[0])],
 })
 export const mul: BinaryOp = binary({
@@ -174,7 +181,15 @@ export const hypot: BinaryOp = binary({
   keep: ["x", "y", "out"],
   domain: [0.5, 2],
 })
-export const neg: UnaryOp = unary({ name: "neg", doc: "Negative.", expr: e.neg, vjp: (g) => neg(g) })
+export const neg: UnaryOp = unary({
+  name: "neg",
+  doc: "Negative. Bools are refused.",
+  expr: (x) => {
+    notBool(x, 'neg: got bool, expected a number; use logicalNot, or convert it: x.to("int32")')
+    return e.neg(x)
+  },
+  vjp: (g) => neg(g),
+})
 export const abs: UnaryOp = unary({
   name: "abs",
   doc: "Absolute value; the gradient at 0 is 0.",
