@@ -78,13 +78,16 @@ export class WebGpu implements Backend {
   private peakBytes = 0
 
   /**
-   * Finds a GPU and opens it. Throws a DeviceError that says why there is none, and a ValueError for options that are unknown
-   * or do not fit.
+   * Finds a GPU and opens it. Throws a DeviceError that says why there is none, or that the device is lost already, and a
+   * ValueError for options that are unknown or do not fit.
    */
   static async open(options: WebGpuOptions = {}): Promise<WebGpu> {
     checkOpenOptions("webgpu", options, rules)
     const backend = new WebGpu(await openGpu(options), options)
     const { gpu } = backend
+    // An adapter that was used up or unplugged gives a device all the same, but one that is lost.
+    await gpu.health.guard(gpu.device.queue.onSubmittedWorkDone())
+    gpu.health.check()
     if (gpu.barriers) gpu.subgroups = await hasOrderedSubgroups(gpu)
     return backend
   }

@@ -54,10 +54,10 @@ export class IndexFlags {
   /** What ran since the last time, oldest first; the words are used anew from now on. */
   take(): { readonly runs: readonly Run[]; readonly bytes: number } {
     const { runs, bytes } = this
-    if (runs.length > 0) {
-      this.runs = []
-      this.words = new Map()
-    }
+    // Of nothing, too, a list of its own: what is noted from now on is not what this read has fetched.
+    if (runs.length === 0) return { runs: [], bytes }
+    this.runs = []
+    this.words = new Map()
     return { runs, bytes }
   }
 }

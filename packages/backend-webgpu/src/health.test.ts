@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { WebGpu, webGpu } from "./backend.js"
-import { rendersOnCpu } from "./device.js"
+import { findGpu, rendersOnCpu } from "./device.js"
 import { openForTest } from "../test/testing.js"
 
 const first = await openForTest()
@@ -76,6 +76,64 @@ if (first) {
       device.run(twice, [vector(x, n)], [vector(y, n)])
       await expect(device.sync()).rejects.toThrow(/^map: the device refused the commands: /)
       expect([...new Float32Array(await device.read(good, 0, 4))]).toEqual([2 ** 21])
+      await device.close()
+    })
+  })
+
+  describe("bad indices", () => {
+    const setUp = async () => {
+      const device = await WebGpu.open()
+      const [x, index, y] = [device.alloc(8), device.alloc(4), device.alloc(4)]
+      device.write(x, new Float32Array([3, 4]))
+      const gather = (at: number, dim: number): void => {
+        device.write(index, Int32Array.of(at))
+        const shape = Array.from({ length: dim + 1 }, () => 1)
+        const rows = { ...vector(x, 2), shape: [...shape.slice(1), 2], strides: shape, offset: 0 }
+        const at0 = { ...vector(index, 1), shape, strides: shape, dtype: "int32" } as const
+        device.run({ kind: "gather", dim }, [rows, at0], [{ ...vector(y, 1), shape, strides: shape }])
+      }
+      return { device, x, y, gather }
+    }
+    it("are told to all who read meanwhile, and not to those who asked before or after", async () => {
+      const { device, x, y, gather } = await setUp()
+      gather(1, 0)
+      const before = device.read(y, 0, 4)
+      gather(2, 0)
+      const after = Promise.allSettled([
+        device.read(y, 0, 4),
+        device.read(x, 0, 4),
+        device.sync(),
+        device.read(y, 0, 4),
+      ])
+      gather(0, 1)
+      const behind = Promise.allSettled([device.read(y, 0, 4)])
+      expect([...new Float32Array(await before)]).toEqual([4])
+      for (const one of [...(await after), ...(await behind)])
+        expect(String((one as PromiseRejectedResult).reason)).toMatch(
+          /gather: index out of range: got 2, expected 0 <= /,
+        )
+      // It was told: what is sound goes on.
+      expect([...new Float32Array(await device.read(y, 0, 4))]).toEqual([3])
+      await device.close()
+    })
+    it("are not what a sound kernel had that was queued after a read", async () => {
+      const { device, x, y, gather } = await setUp()
+      const before = device.read(x, 0, 8)
+      gather(1, 0)
+      expect([...new Float32Array(await before)]).toEqual([3, 4])
+      expect([...new Float32Array(await device.read(y, 0, 4))]).toEqual([4])
+      await device.close()
+    })
+    it("are told to the next who asks, if the flags were full and nobody waits", async () => {
+      const { device, y, gather } = await setUp()
+      gather(0, 0)
+      const before = device.read(y, 0, 4)
+      gather(5, 0)
+      device.gpu.flags.onFull()
+      expect([...new Float32Array(await before)]).toEqual([3])
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      await expect(device.read(y, 0, 4)).rejects.toThrow(/^gather: index out of range: got 5/)
+      expect([...new Float32Array(await device.read(y, 0, 4))]).toEqual([3])
       await device.close()
     })
   })
@@ -211,6 +269,21 @@ if (first) {
       }
       const gpu = { requestAdapter: async () => broken } as unknown as GPU
       await expect(WebGpu.open({ gpu })).rejects.toThrow(/the adapter gives no device: worn out/)
+    })
+    it("says that the device is lost already", async () => {
+      const adapter = await ((await findGpu()) as GPU).requestAdapter()
+      const lost: DeviceLost[] = []
+      const { info, features, limits } = adapter as GPUAdapter
+      const requestDevice = async (descriptor?: GPUDeviceDescriptor) => {
+        const device = await (adapter as GPUAdapter).requestDevice(descriptor)
+        device.destroy()
+        return device
+      }
+      const gpu = { requestAdapter: async () => ({ info, features, limits, requestDevice }) } as unknown as GPU
+      const opening = WebGpu.open({ gpu, onLost: (one) => lost.push(one) })
+      await expect(opening).rejects.toThrow(DeviceError)
+      await expect(opening).rejects.toThrow(/^webgpu: the device was lost \(destroyed\): .*open it again/)
+      expect(lost.length).toBe(1)
     })
     it("says that an adapter is too small", async () => {
       const needed = {

@@ -129,6 +129,11 @@ export class Health {
     }
   }
 
+  /** A moment, for {@link fail}: before whatever is asked from now on. */
+  tick(): number {
+    return ++this.clock
+  }
+
   /** Makes the next `settle` wait for this too. It must not reject. */
   await(check: Promise<void>): void {
     this.checks.add(check)

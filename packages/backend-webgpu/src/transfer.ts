@@ -1,6 +1,6 @@
 // Bytes between the host and the device: writes of any alignment, in order with the queue, and reads, which also tell of bad
 // indices. Knows nothing of what the bytes mean.
-import { DeviceError, OutOfMemoryError } from "@rondo/backend"
+import { DeviceError, IndexError, OutOfMemoryError } from "@rondo/backend"
 import { flagBytes, indexError, IndexFlags } from "./flags.js"
 import type { Health } from "./health.js"
 import type { Block, BufferPool } from "./memory.js"
@@ -36,6 +36,8 @@ export class Transfers {
   private readonly health: Health
   private readonly pool: BufferPool
   private staging: GPUBuffer[] = []
+  /** Reads that fetch flags and have not told yet. */
+  private readonly looks = new Set<Promise<IndexError | null>>()
 
   constructor(queue: Queue, health: Health, pool: BufferPool) {
     this.queue = queue
@@ -43,9 +45,10 @@ export class Transfers {
     this.pool = pool
     this.flags = new IndexFlags(pool.take(flagBytes))
     this.flags.onFull = () => {
+      const at = health.tick()
       const check = this.read(this.flags.block, 0, 0).then(
         () => {},
-        (error: Error) => health.fail(error),
+        (error: Error) => health.fail(error, { at }),
       )
       health.await(check)
     }
@@ -90,14 +93,35 @@ export class Transfers {
     this.queue.dispatch(this.queue.program("patch", patchSource), [block], params, [1, 1, 1])
   }
 
-  /** The bytes as they are after everything queued so far. Rejects with what went wrong with that, bad indices included. */
+  /**
+   * The bytes as they are after everything queued so far. Rejects with what went wrong with that, bad indices included: also those
+   * that a read asked for earlier has fetched and not told yet, since kernels behind them did nothing.
+   */
   async read(block: Block, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
+    const earlier = [...this.looks]
+    const looks = this.flags.bytes > 0
+    const reading = this.fetch(block, byteOffset, byteLength)
+    if (looks) {
+      const told = reading.then(
+        () => null,
+        (error: unknown) => (error instanceof IndexError ? error : null),
+      )
+      this.looks.add(told)
+      void told.then(() => this.looks.delete(told))
+    }
+    const bytes = await reading
+    const bad = earlier.length > 0 && (await Promise.all(earlier)).find((error) => error !== null)
+    if (bad) throw bad
+    return bytes
+  }
+
+  private async fetch(block: Block, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
     const { queue, health, flags } = this
     const start = byteOffset - (byteOffset % 4)
     const size = byteLength === 0 ? 0 : Math.ceil((byteOffset + byteLength - start) / 4) * 4
     if (size > 0 && flags.bytes > 0 && size + flags.bytes > queue.device.limits.maxBufferSize) {
       // One buffer does not hold both. Both are copied before anything is waited for.
-      const [, bytes] = await Promise.all([this.read(flags.block, 0, 0), this.read(block, byteOffset, byteLength)])
+      const [, bytes] = await Promise.all([this.fetch(flags.block, 0, 0), this.fetch(block, byteOffset, byteLength)])
       return bytes
     }
     const { runs, bytes: flagged } = flags.take()
