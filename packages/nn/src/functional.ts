@@ -18,6 +18,7 @@ import {
   totalOf,
 } from "@rondo/core"
 import { needTensor } from "./linear.js"
+import { warn } from "./warning.js"
 
 /** What becomes of the elements' losses: all of them, their mean, or their sum. */
 export type Reduction = "none" | "mean" | "sum"
@@ -56,10 +57,18 @@ export function checkOperands(name: string, ...operands: readonly Tensor[]): voi
   broadcastShapes(name, ...operands.map(({ shape }) => shape))
 }
 
+/** The same for a loss, whose target should have the shape of x: else elements meet that were not meant to. */
+function checkPair(name: string, x: Tensor, y: Tensor): void {
+  checkOperands(name, x, y)
+  if (sameShape(x.shape, y.shape)) return
+  const shapes = `got target ${shapeText(y.shape)} for input ${shapeText(x.shape)}`
+  warn(`${name}: shapes differ and broadcast, which is seldom meant: ${shapes}; reshape one of them`)
+}
+
 // ---- distances
 
 /**
- * Squared error `(x - y)^2`. Shapes broadcast, as in PyTorch (which warns: a [N] against a [N, 1] gives [N, N]).
+ * Squared error `(x - y)^2`. Shapes broadcast, with a warning as in PyTorch ({@link onWarning}): a [N] against a [N, 1] gives [N, N].
  *
  * @example
  * ```ts
@@ -69,12 +78,12 @@ export function checkOperands(name: string, ...operands: readonly Tensor[]): voi
  */
 export function mseLoss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
   const { reduction } = checkOptions("mseLoss", lossChecks, options)
-  checkOperands("mseLoss", x, y)
+  checkPair("mseLoss", x, y)
   return reducedRow(squaredError, [x, y], reduction)
 }
 
 /**
- * Absolute error `|x - y|`; its gradient at 0 is 0. Shapes broadcast.
+ * Absolute error `|x - y|`; its gradient at 0 is 0. Shapes broadcast, with a warning.
  *
  * @example
  * ```ts
@@ -83,7 +92,7 @@ export function mseLoss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
  */
 export function l1Loss(x: Tensor, y: Tensor, options?: LossOptions): Tensor {
   const { reduction } = checkOptions("l1Loss", lossChecks, options)
-  checkOperands("l1Loss", x, y)
+  checkPair("l1Loss", x, y)
   return reducedRow(absoluteError, [x, y], reduction)
 }
 
@@ -103,7 +112,7 @@ export const smoothL1Checks: OptionChecks<SmoothL1Options> = { beta: "rate", ...
  */
 export function smoothL1Loss(x: Tensor, y: Tensor, options?: SmoothL1Options): Tensor {
   const { beta = 1, reduction } = checkOptions("smoothL1Loss", smoothL1Checks, options)
-  checkOperands("smoothL1Loss", x, y)
+  checkPair("smoothL1Loss", x, y)
   return beta === 0
     ? reducedRow(absoluteError, [x, y], reduction)
     : reducedRow(smoothL1Error, [x, y], reduction, [beta])
@@ -125,7 +134,7 @@ export const huberChecks: OptionChecks<HuberOptions> = { delta: "positive", ...l
  */
 export function huberLoss(x: Tensor, y: Tensor, options?: HuberOptions): Tensor {
   const { delta = 1, reduction } = checkOptions("huberLoss", huberChecks, options)
-  checkOperands("huberLoss", x, y)
+  checkPair("huberLoss", x, y)
   return reducedRow(huberError, [x, y], reduction, [delta])
 }
 

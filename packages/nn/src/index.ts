@@ -100,3 +100,4 @@ export {
 } from "./recurrent/tbptt.js"
 export * from "./slopes.js"
 export type { LoadResult, StateDict } from "./state.js"
+export { onWarning, type WarningListener } from "./warning.js"
