@@ -110,3 +110,27 @@ describe("classLoss", () => {
     expect(() => loss.backward()).toThrow(GradientError)
   })
 })
+
+test.each([
+  ["int32", 2 ** 32 + 1, 1.4795253276824951],
+  ["int32", -(2 ** 32), 1.4795253276824951],
+  ["int32", 2 ** 40, 1.4795253276824951],
+  ["uint8", 257, 1.4795253276824951],
+  ["uint8", 2 ** 32 + 1, 1.4795253276824951],
+  ["int64", 2 ** 32 + 1, 1.4795253276824951],
+  ["int64", 2 ** 40, 1.4795253276824951],
+  ["int32", 1, 2.4076058864593506],
+] as const)("%s targets beside an ignoreIndex of %d, by the kernels and by operations", (dtype, ignoreIndex, loss) => {
+  const target = int([0, 1], dtype)
+  const x = tensor([[1, 2, 3], [0, 1, 0]]) // prettier-ignore
+  const weight = tensor([1, 1, 1])
+  expect(classLoss({ x, target, weight: null }, { ...plain, ignoreIndex }).itemSync()).toBeCloseTo(loss, 6)
+  const watched = { x, target, weight: weight.requiresGrad_() }
+  expect(classLoss(watched, { ...plain, ignoreIndex }).itemSync()).toBeCloseTo(loss, 6)
+})
+test("int64 targets beyond 32 bits can be ignored", () => {
+  const target = tensor([0, 2 ** 40], { dtype: "int64" })
+  const x = tensor([[1, 2, 3], [0, 1, 0]]) // prettier-ignore
+  const form = { ...plain, ignoreIndex: 2 ** 40 }
+  expect(classLoss({ x, target, weight: null }, form).itemSync()).toBeCloseTo(2.4076058864593506, 6)
+})

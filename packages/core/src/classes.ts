@@ -40,8 +40,9 @@ export interface ClassOperands {
  *
  * Throws an IndexError for a class that does not exist (where the device reads asynchronously: at the next read).
  */
-export function classLoss(operands: ClassOperands, form: ClassForm): Tensor {
+export function classLoss(operands: ClassOperands, asked: ClassForm): Tensor {
   const { x, target, weight } = operands
+  const form = { ...asked, ignoreIndex: ignored(target, asked.ignoreIndex) }
   commonDevice(form.name, [x, target, weight])
   const plain = isFloat(x.dtype) && sizeOf(x.shape) > 0 && (!weight || weight.dtype === x.dtype)
   if (!plain || (weight && wantsGrad([weight]))) return composed(operands, form)
@@ -60,6 +61,10 @@ export function classLoss(operands: ClassOperands, form: ClassForm): Tensor {
   )
   return out
 }
+
+/** What no target of 32 bits can be must not wrap to one: the least of them stands for it, which is no class either. */
+const ignored = ({ dtype }: Tensor, index: number): number =>
+  dtype === "int64" || index === (index | 0) ? index : -(2 ** 31)
 
 // ---- meaning
 
