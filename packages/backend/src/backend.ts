@@ -130,7 +130,7 @@ export async function openBackend<T = Backend>(
   const candidates = name === "auto" ? providers : providers.filter((p) => p.name === name)
   if (candidates.length === 0) {
     const known = providers.map((p) => p.name).join(", ")
-    throw new DeviceError(`device: unknown device: got "${name}", expected "auto" or one of ${known}`)
+    throw new DeviceError(`device: unknown device: got "${String(name)}", expected "auto" or one of ${known}`)
   }
   const passedOver: DeviceStatus[] = []
   for (const provider of candidates) {

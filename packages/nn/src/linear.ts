@@ -26,6 +26,10 @@ export function checkSize(layer: string, name: string, value: number, least = 0)
   }
 }
 
+/** True for numbers of which the first is not the greater; also of what the types do not let through. */
+export const inOrder = (low: unknown, high: unknown): boolean =>
+  typeof low === "number" && typeof high === "number" && low <= high
+
 /**
  * `x @ weight^T + bias`. x is `[..., inFeatures]`, the result `[..., outFeatures]`.
  * Starts with uniform numbers within ±1/sqrt(inFeatures), drawn as `torch.nn.Linear` draws them: weight, then bias.

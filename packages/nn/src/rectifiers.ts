@@ -17,6 +17,7 @@ import {
   threshold,
 } from "@rondo/core"
 import { Inplace, type InplaceOptions } from "./activation.js"
+import { inOrder } from "./linear.js"
 import { Module } from "./module.js"
 import { pythonFloat } from "./printing.js"
 
@@ -166,7 +167,9 @@ export class Hardtanh extends Inplace {
   readonly maxVal: number
   constructor(minVal = -1, maxVal = 1, options: InplaceOptions = {}) {
     super(options)
-    if (!(minVal < maxVal)) throw new ValueError(`Hardtanh: minVal must lie below maxVal: got ${minVal} and ${maxVal}`)
+    if (!inOrder(minVal, maxVal) || minVal === maxVal) {
+      throw new ValueError(`Hardtanh: minVal must lie below maxVal: got ${String(minVal)} and ${String(maxVal)}`)
+    }
     this.minVal = minVal
     this.maxVal = maxVal
   }
@@ -214,7 +217,7 @@ export class Softshrink extends Module {
   readonly lambda: number
   constructor(lambda = 0.5) {
     super()
-    if (!(lambda >= 0)) throw new ValueError(`Softshrink: lambda must not be negative: got ${lambda}`)
+    if (!inOrder(0, lambda)) throw new ValueError(`Softshrink: lambda must not be negative: got ${String(lambda)}`)
     this.lambda = lambda
   }
   forward(x: Tensor): Tensor {

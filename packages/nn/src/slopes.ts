@@ -12,7 +12,7 @@ import {
   type Tensor,
 } from "@rondo/core"
 import { Inplace, type InplaceOptions } from "./activation.js"
-import { checkSize, needTensor } from "./linear.js"
+import { checkSize, inOrder, needTensor } from "./linear.js"
 import { Module } from "./module.js"
 import { emptyParameter, factoryChecks, type FactoryOptions, type Parameter } from "./parameter.js"
 
@@ -96,7 +96,9 @@ const rreluChecks: OptionChecks<RReLUOptions> = { training: "flag", inplace: "fl
  */
 export function rrelu(x: Tensor, lower = 1 / 8, upper = 1 / 3, options?: RReLUOptions): Tensor {
   const { training = false, inplace = false, generator } = checkOptions("rrelu", rreluChecks, options)
-  if (!(lower <= upper)) throw new ValueError(`rrelu: lower must not exceed upper: got ${lower} and ${upper}`)
+  if (!inOrder(lower, upper)) {
+    throw new ValueError(`rrelu: lower must not exceed upper: got ${String(lower)} and ${String(upper)}`)
+  }
   if (!training) {
     const slope = (lower + upper) / 2
     return inplace ? x.leakyRelu_(slope) : leakyRelu(x, slope)

@@ -10,6 +10,7 @@ test("no tensor without a device, and the error says what to call", () => {
 
 test("an unknown device is an error that lists the known ones", async () => {
   await expect(device("abacus")).rejects.toThrow(/unknown device: got "abacus", expected "auto" or one of .*cpu-js/)
+  await expect(device(Symbol("gpu") as never)).rejects.toThrow(/unknown device: got "Symbol\(gpu\)"/)
 })
 
 test("a device that is not there says why", async () => {

@@ -48,6 +48,8 @@ describe("views", () => {
     )
     expect(() => select(x, 3, 0)).toThrow(new IndexError("select: dim out of range: got 3, expected -3 to 2"))
     expect(() => select(tensor(1), 0, 0)).toThrow(IndexError)
+    const symbol = [Symbol("first")] as never[]
+    expect(() => index(x, symbol)).toThrow(/^index: .*got Symbol\(first\)/)
     expect(() => slice(x, 0, 0, 1, 0)).toThrow(new ValueError("slice: step must not be 0"))
     expect(() => slice(x, 0, 0.5)).toThrow(ValueError)
     expect(() => narrow(x, 1, 1, 3)).toThrow(new IndexError("narrow: start 1 and length 3 exceed dim 1 of [2, 3, 4]"))

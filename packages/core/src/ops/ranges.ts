@@ -54,7 +54,7 @@ export function readSlice(name: string, { start, stop, step }: Slice, size: numb
 export function readIndex(name: string, index: number, size: number, d: number): number {
   if (!Number.isInteger(index) || index < -size || index >= size) {
     const range = size === 0 ? "none: the dim is empty" : `${-size} to ${size - 1}`
-    throw new IndexError(`${name}: index out of range: got ${index}, expected ${range} at dim ${d}`)
+    throw new IndexError(`${name}: index out of range: got ${String(index)}, expected ${range} at dim ${d}`)
   }
   return index < 0 ? index + size : index
 }

@@ -153,6 +153,20 @@ describe("tbptt", () => {
     expect(losses.reduce((a, b) => a + b) / 3).toBeCloseTo(mseLoss(output, data.target).itemSync(), 12)
     expect(apart(state, last)).toBeLessThan(1e-14)
   })
+  it("says that there is no sequence, or no model", async () => {
+    const options = { window: 2, loss: mseLoss }
+    const rnn = new RNN(1, 1)
+    const given = [undefined, null, 3, Symbol("x")].map((sequence) => tbptt(rnn, sequence as never, options))
+    const words = ["undefined", "null", "number", "symbol"]
+    for (const [i, call] of given.entries()) {
+      await expect(call).rejects.toThrow(ValueError)
+      await expect(call).rejects.toThrow(`tbptt: needs a sequence { input, target }, got ${words[i]}`)
+    }
+    await expect(tbptt(rnn, {} as never, options)).rejects.toThrow("tbptt: needs a tensor, got undefined")
+    const data = { input: ones(2, 1), target: ones(2, 1) }
+    await expect(tbptt(null as never, data, options)).rejects.toThrow("tbptt: needs a model (with forward), got null")
+    await expect(tbptt({} as never, data, options)).rejects.toThrow(ValueError)
+  })
   it("runs in memory that does not grow", async () => {
     const rnn = new GRU(1, 8)
     const used: number[] = []

@@ -74,6 +74,19 @@ export interface TbpttResult<S> {
   readonly state: S
 }
 
+/** The sequence; throws a ValueError where plain JavaScript handed in none, or no model. */
+function needSequence(model: unknown, sequence: TrainingSequence | null | undefined): TrainingSequence {
+  if (typeof (model as { forward?: unknown } | null | undefined)?.forward !== "function")
+    throw new ValueError(`tbptt: needs a model (with forward), got ${model === null ? "null" : typeof model}`)
+  if (typeof sequence !== "object" || sequence === null) {
+    throw new ValueError(
+      `tbptt: needs a sequence { input, target }, got ${sequence === null ? "null" : typeof sequence}`,
+    )
+  }
+  for (const operand of [sequence.input, sequence.target]) needTensor("tbptt", operand)
+  return sequence
+}
+
 /**
  * Truncated back-propagation through time, BPTT(window; stride) of Williams and Peng 1990 (TBPTT(k1, k2) with k1 = stride,
  * k2 = window). The state is carried from window to window, the graph is not, so memory does not grow with the sequence.
@@ -83,7 +96,7 @@ export interface TbpttResult<S> {
  * With one window as long as the sequence it is plain back-propagation. Each window runs in a `scope`: tensors that the
  * model or the loss makes and stores elsewhere are freed, unless given to `keep`.
  *
- * Throws a ValueError for a window or stride below 1 or a stride above the window, and a ShapeError if input and target
+ * Throws a ValueError without a model or a sequence, for a window or stride below 1 or a stride above the window, and a ShapeError if input and target
  * differ in time, or the loss is not one number.
  *
  * @example
@@ -102,12 +115,12 @@ export interface TbpttResult<S> {
  */
 export async function tbptt<S>(
   model: StatefulModel<S>,
-  { input, target }: TrainingSequence,
+  sequence: TrainingSequence,
   options: TbpttOptions<S>,
 ): Promise<TbpttResult<S>> {
   checkOptions<object>("tbptt", tbpttChecks, options)
   const { window, stride = window, timeDim = 0, optimizer, clip, onWindow } = options
-  for (const operand of [input, target]) needTensor("tbptt", operand)
+  const { input, target } = needSequence(model, sequence)
   if (stride > window) throw new ValueError(`tbptt: stride must be at most window: got ${stride} for ${window}`)
   const time = input.shape[timeDim]
   if (!time || target.shape[timeDim] !== time) {
