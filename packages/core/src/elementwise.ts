@@ -17,6 +17,7 @@ import { applyInPlace, checkStorable, commonDevice, execute, type OpInfo, output
 import { constant } from "./constants.js"
 import { defaultDType } from "./defaults.js"
 import { checkDeviceDType } from "./device.js"
+import { checkHeld } from "./held.js"
 import { type Kept, mode, type Operand, type Rule, type Saved, wantsGrad } from "./graph.js"
 import { sameShape, separate, stretched } from "./place.js"
 import {
@@ -161,7 +162,7 @@ function compile(
   }
   let key = `${kinds}`
   // Only fractional parameters promote: clamp(int, 0, 5) stays integer.
-  const fractional = isFractional(params)
+  const fractional = isFractional(definition.row, params)
   if (fractional) key += " p"
   // Parameters that nobody changed are constants, each for itself, which lets expressions leave out what they do not
   // do: clamp(int, { min: 0 }) has no upper limit, and integers have no infinity to stand for it.
@@ -169,11 +170,12 @@ function compile(
     return params[i] === (definition.row.params as Record<string, number>)[name] ? params[i] : null
   })
   constants.forEach((value, i) => (key += value === null ? ` ${i}` : ""))
-  const found = compiled.get(key)
-  if (found) return found
-  const made = build(definition, operands, constants, fractional, into)
-  compiled.set(key, made)
-  return made
+  const found = compiled.get(key) ?? build(definition, operands, constants, fractional, into)
+  compiled.set(key, found)
+  if (definition.row.limits) {
+    constants.forEach((value, i) => value === null && checkHeld(definition.row.name, params[i], found.dtype))
+  }
+  return found
 }
 
 function build(

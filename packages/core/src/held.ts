@@ -1,4 +1,4 @@
-// Whether an integer dtype holds a number that it is to be filled with. Knows no tensors.
+// Whether an integer dtype holds a number that it is to be filled with or limited by. Knows no tensors.
 import { type DType, isFloat, ValueError } from "@rondo/backend"
 
 const ranges: Partial<Record<DType, readonly [number, number]>> = {

@@ -26,6 +26,8 @@ export interface Row {
   readonly keep?: readonly Kept[] | readonly (readonly Kept[])[]
   /** Named numbers after the operands, with their defaults; handed to each run, so that changing one compiles nothing. */
   readonly params?: Readonly<Record<string, number>>
+  /** True if the parameters are limits: bools count as numbers beside them, and an integer must hold them or become a float. */
+  readonly limits?: boolean
   /** True if integers are computed in floats, as for `exp` and `div`. */
   readonly float?: boolean
   /** True if the first operand is a bool that takes no part in promotion. */
@@ -75,9 +77,15 @@ export interface RowValue {
   readonly dtype: DType
 }
 
-/** True if a parameter makes integers into floats: clamp(int, 0, 5) stays integer, clamp(int, 0.5) does not. */
-export const isFractional = (params: readonly number[]): boolean =>
-  params.some((value) => Number.isFinite(value) && !Number.isInteger(value))
+/**
+ * True if a parameter makes integers into floats: clamp(int, 0, 5) stays integer, clamp(int, 0.5) and clamp(int, NaN) do not. An
+ * infinity that is the default is a limit that is not there.
+ */
+export const isFractional = (row: Row, params: readonly number[]): boolean =>
+  params.some((value, i) => {
+    if (Number.isFinite(value)) return !Number.isInteger(value)
+    return row.limits === true && value !== Object.values(row.params as Record<string, number>)[i]
+  })
 
 /**
  * Evaluates a row on expressions: `read` gives each operand in the dtype asked for, `params` are expressions already
@@ -92,6 +100,7 @@ export function rowValue<X extends Typed>(
 ): RowValue {
   const from = row.condition ? 1 : 0
   let dtype = promotedDType(row.name, operands.slice(from))
+  if (row.limits && dtype === "bool") dtype = "int32"
   if ((row.float || fractional) && !isFloat(dtype)) dtype = defaultDType()
   const compute = computeDType(dtype)
   const args = operands.map((x, i) => read(x, i < from ? "bool" : compute))

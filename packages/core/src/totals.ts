@@ -98,7 +98,7 @@ export function totalOf(
 /** The kernel for this combination of dtypes and numbers over `rank` dims, and the dtype of the elements. */
 function compiled({ row, info }: Definition, operands: readonly Input[], params: readonly number[], rank: number) {
   const kinds = operands.map((x) => (typeof x === "object" ? `${x.dtype}${x.ndim > 0}` : Number.isInteger(x) ? "i" : typeof x)) // prettier-ignore
-  const fractional = isFractional(params)
+  const fractional = isFractional(row, params)
   const key = `${row.name} ${rank} ${kinds.join()} ${fractional} ${defaultDType()}`
   const found = made.get(key)
   if (found) return found

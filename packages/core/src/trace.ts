@@ -34,7 +34,7 @@ export function traceRow(row: Row, operands: readonly Input[], params: readonly 
     typeof x === "object" ? e.cast(x.expr ?? untraceable(), dtype) : e.const(Number(x), dtype)
   const given = operands as readonly (Traced | number | boolean)[]
   const constants = (dtype: DType): Expr[] => params.map((value) => e.const(value, dtype))
-  const { value, dtype } = rowValue(row, given, isFractional(params), read, constants)
+  const { value, dtype } = rowValue(row, given, isFractional(row, params), read, constants)
   const dimensional = given.some((x) => typeof x === "object" && x.ndim > 0)
   return traced(value, dtype, dimensional)
 }

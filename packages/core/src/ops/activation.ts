@@ -99,7 +99,8 @@ export const silu: UnaryOp = unary({
 
 export const clamp: UnaryOp = unary({
   name: "clamp",
-  doc: "x limited to [min, max]; the gradient passes where x lies within, borders included.",
+  doc: "x limited to [min, max], by a fraction also of integers; the gradient passes where x lies within, borders included.",
+  limits: true,
   params: { min: -Infinity, max: Infinity },
   // An absent limit is a constant, and is left out: integers have no infinity.
   expr: (x, min, max) => {

@@ -24,6 +24,7 @@ export const hardtanh: UnaryOp = unary({
   name: "hardtanh",
   doc: "x limited to [`min`, `max`]; the gradient at both borders is 0, unlike clamp's.",
   params: { min: -1, max: 1 },
+  limits: true,
   expr: (x, min, max) => e.min(e.max(x, min), max),
   vjp: (g, s) => where(logicalOr(le(s.x, s.params[0]), ge(s.x, s.params[1])), 0, g),
   keep: ["x"],
