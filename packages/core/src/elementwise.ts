@@ -170,8 +170,8 @@ function compile(
     return params[i] === (definition.row.params as Record<string, number>)[name] ? params[i] : null
   })
   constants.forEach((value, i) => (key += value === null ? ` ${i}` : ""))
-  const found = compiled.get(key) ?? build(definition, operands, constants, fractional, into)
-  compiled.set(key, found)
+  let found = compiled.get(key)
+  if (!found) compiled.set(key, (found = build(definition, operands, constants, fractional, into)))
   if (definition.row.limits) {
     constants.forEach((value, i) => value === null && checkHeld(definition.row.name, params[i], found.dtype))
   }
