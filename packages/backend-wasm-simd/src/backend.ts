@@ -6,6 +6,7 @@ import {
   checkByteRange,
   checkOpenOptions,
   DeviceError,
+  emitWarning,
   type Kernel,
   type MemoryStats,
   type OpenRule,
@@ -309,12 +310,6 @@ export class WasmSimd implements Backend {
   private checkOpen(): void {
     if (this.closed) throw new DeviceError("wasm-simd: the device is closed; open it again")
   }
-}
-
-/** Node's channel for such news, which its user can listen to or turn off. Pages have none that is not the console. */
-function emitWarning(text: string): void {
-  const { process } = globalThis as { process?: { emitWarning?: (text: string, name: string) => void } }
-  process?.emitWarning?.(text, "RondoWarning")
 }
 
 /** Finds and opens the backend; it can be had where WebAssembly has SIMD. */

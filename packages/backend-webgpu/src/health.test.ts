@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { WebGpu, webGpu } from "./backend.js"
 import { findGpu, rendersOnCpu } from "./device.js"
-import { openForTest } from "../test/testing.js"
+import { openForTest, refuseOnce } from "../test/testing.js"
 
 const first = await openForTest()
 
@@ -143,14 +143,7 @@ if (first) {
       const device = await WebGpu.open()
       device.free(device.alloc(2 ** 20))
       const { reserved } = device.gpu.pool
-      const raw = device.gpu.device
-      const pop = raw.popErrorScope.bind(raw)
-      // The device is made to say that it has no more, once.
-      raw.popErrorScope = async () => {
-        raw.popErrorScope = pop
-        await pop()
-        return new GPUOutOfMemoryError("none left")
-      }
+      refuseOnce(device)
       const refused = device.alloc(2 ** 22)
       const failing = device.read(refused, 0, 4)
       await expect(failing).rejects.toThrow(OutOfMemoryError)
@@ -166,18 +159,13 @@ if (first) {
     it("is what is told of all that follows, and nobody gets the buffer again", async () => {
       const device = await WebGpu.open()
       const raw = device.gpu.device
-      const [create, pop] = [raw.createBuffer.bind(raw), raw.popErrorScope.bind(raw)]
+      const create = raw.createBuffer.bind(raw)
       // What devices do that have no more: a buffer that is none, of which the scope hears last.
       raw.createBuffer = (descriptor) => {
         raw.createBuffer = create
         return create({ ...descriptor, size: 2 ** 52 })
       }
-      raw.popErrorScope = async () => {
-        raw.popErrorScope = pop
-        await pop()
-        await new Promise((resolve) => setTimeout(resolve, 20))
-        return new GPUOutOfMemoryError("none left")
-      }
+      refuseOnce(device, 20)
       const refused = device.alloc(2 ** 20)
       const others = Array.from({ length: 20 }, () => device.alloc(400))
       for (const one of others) device.run(twice, [vector(refused, 100)], [vector(one, 100)])

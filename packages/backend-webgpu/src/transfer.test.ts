@@ -4,7 +4,7 @@ import { randomFrom } from "@rondo/kernel-tests"
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest"
 import { WebGpu } from "./backend.js"
 import { sizeClass } from "./memory.js"
-import { limited, openForTest } from "../test/testing.js"
+import { limited, openForTest, refuseOnce } from "../test/testing.js"
 
 const device = await openForTest()
 
@@ -192,14 +192,7 @@ if (device) {
       afterThis.push(() => own.close())
       const x = own.alloc(2 ** 20)
       await own.sync()
-      const raw = own.gpu.device
-      const pop = raw.popErrorScope.bind(raw)
-      // The device is made to say that it has no more, once.
-      raw.popErrorScope = async () => {
-        raw.popErrorScope = pop
-        await pop()
-        return new GPUOutOfMemoryError("none left")
-      }
+      refuseOnce(own)
       const failing = own.read(x, 0, 2 ** 20)
       await expect(failing).rejects.toThrow(OutOfMemoryError)
       await expect(failing).rejects.toThrow(/got a request for 1048576 bytes to read into, .*none left/)

@@ -71,3 +71,15 @@ export async function limited({ gpu }: WebGpu, limits: object, body: () => Promi
     set(before)
   }
 }
+
+/** Makes the device say that it has no more memory, once: `wait` milliseconds after everything else that it has to say. */
+export function refuseOnce({ gpu }: WebGpu, wait = 0): void {
+  const raw = gpu.device
+  const pop = raw.popErrorScope.bind(raw)
+  raw.popErrorScope = async () => {
+    raw.popErrorScope = pop
+    await pop()
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
+    return new GPUOutOfMemoryError("none left")
+  }
+}

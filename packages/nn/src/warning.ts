@@ -1,4 +1,5 @@
 // Warnings: what PyTorch computes but warns of. Each is told once; where to, its user decides. Prints nothing itself.
+import { emitWarning } from "@rondo/backend"
 
 /** Hears a warning. */
 export type WarningListener = (text: string) => void
@@ -31,6 +32,5 @@ export function warn(text: string): void {
   if (told.has(text) || told.size >= mostTexts) return
   told.add(text)
   if (listener) return listener(text)
-  const { process } = globalThis as { process?: { emitWarning?: (text: string, name: string) => void } }
-  process?.emitWarning?.(text, "RondoWarning")
+  emitWarning(text)
 }
